@@ -1,0 +1,204 @@
+"""The values that cross module borders. All are frozen; change one with `dataclasses.replace`.
+
+Words are those of `docs/design.md`: a *crawl* has *records*, one per URL; a *lease* is the permission to fetch
+one URL; a fetcher brings a `Response` or a `Failure`; the page pipeline ends in one `Outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class CrawlStatus(StrEnum):
+    """State of a crawl, in Cloudflare's words (contract A.6). Every state but RUNNING is terminal."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    ERRORED = "errored"
+    CANCELLED_BY_USER = "cancelled_by_user"
+    CANCELLED_DUE_TO_TIMEOUT = "cancelled_due_to_timeout"
+    CANCELLED_DUE_TO_LIMITS = "cancelled_due_to_limits"
+
+
+class UrlStatus(StrEnum):
+    """State of one URL of a crawl (contract A.7). LEASED is ours and is shown as `queued`."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    COMPLETED = "completed"
+    ERRORED = "errored"
+    DISALLOWED = "disallowed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class Role(StrEnum):
+    """What a frontier row is. Only pages are records; the others are how a crawl finds its pages."""
+
+    PAGE = "page"
+    SITEMAP = "sitemap"
+    #: Read robots.txt of the seed's origin and name the sitemaps. One per crawl that uses sitemaps.
+    DISCOVERY = "discovery"
+
+
+class Kind(StrEnum):
+    """Which pump a URL needs; also the name of its Celery queue (`crawl.static`, `crawl.render`)."""
+
+    STATIC = "static"
+    RENDER = "render"
+
+
+class ErrorCode(StrEnum):
+    """Why a URL ended as `errored`. One public text per code (`PUBLIC_TEXT`), so that answers are no scanner."""
+
+    BLOCKED_DESTINATION = "blocked_destination"
+    DNS_FAILURE = "dns_failure"
+    CONNECT_FAILED = "connect_failed"
+    TLS_ERROR = "tls_error"
+    TIMEOUT = "timeout"
+    TOO_LARGE = "too_large"
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    BAD_REDIRECT = "bad_redirect"
+    DECODE_ERROR = "decode_error"
+    UNSUPPORTED_CONTENT = "unsupported_content"
+    DOWNLOAD = "download"
+    DOM_TOO_LARGE = "dom_too_large"
+    BROWSER_CRASHED = "browser_crashed"
+    WORKER_LOST = "worker_lost"
+    PROTOCOL_ERROR = "protocol_error"
+    HTTP_ERROR = "http_error"
+
+
+PUBLIC_TEXT: Mapping[ErrorCode, str] = {
+    ErrorCode.BLOCKED_DESTINATION: "The address of this URL may not be fetched.",
+    ErrorCode.DNS_FAILURE: "The host name could not be resolved.",
+    ErrorCode.CONNECT_FAILED: "The host did not accept a connection.",
+    ErrorCode.TLS_ERROR: "The TLS handshake with the host failed.",
+    ErrorCode.TIMEOUT: "The page did not arrive in time.",
+    ErrorCode.TOO_LARGE: "The page is larger than the limit.",
+    ErrorCode.TOO_MANY_REDIRECTS: "The page redirects too often.",
+    ErrorCode.BAD_REDIRECT: "The page redirects to something that is not an http(s) URL.",
+    ErrorCode.DECODE_ERROR: "The body does not match its Content-Encoding.",
+    ErrorCode.UNSUPPORTED_CONTENT: "The content type is not one that is crawled.",
+    ErrorCode.DOWNLOAD: "The URL is a file download, not a page.",
+    ErrorCode.DOM_TOO_LARGE: "The document has more nodes than the limit.",
+    ErrorCode.BROWSER_CRASHED: "The browser crashed on this page.",
+    ErrorCode.WORKER_LOST: "The worker was lost on every attempt at this page.",
+    ErrorCode.PROTOCOL_ERROR: "The answer of the host was not valid.",
+    ErrorCode.HTTP_ERROR: "The host answered with an HTTP error status.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One outgoing link: an absolute, serialised http(s) URL without fragment, in document order."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a fetcher brought. `body` is decoded from its Content-Encoding, not from its charset.
+
+    `url` is the final URL after `redirects`. Header names are lower case; repeated fields are joined with ", ".
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    redirects: tuple[str, ...] = ()
+    #: Bytes as they came over the wire, and seconds from dial to the last byte.
+    wire_bytes: int = 0
+    elapsed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A fetch that brought nothing. `detail` is for logs only, it may name addresses; never send it out."""
+
+    code: ErrorCode
+    detail: str = ""
+    #: Worth another attempt: the fault may be passing (a reset, a time-out, a lost browser).
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A fetch that our own rules stopped on the way, for example a redirect that robots.txt disallows."""
+
+    status: UrlStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A page after its scripts ran. `html` is the serialised DOM; `browser_seconds` is the time it was open."""
+
+    response: Response
+    html: str
+    title: str
+    links: tuple[str, ...]
+    browser_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What extraction made of one body."""
+
+    #: Markup as text, decoded by the WHATWG order (BOM, HTTP header, meta, windows-1252).
+    html: str
+    title: str
+    links: tuple[Link, ...]
+    markdown: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The permission to fetch one URL until `leased_until_at`. Without `token` nothing is written."""
+
+    url_id: int
+    crawl_id: str
+    seq: int
+    url: str
+    role: Role
+    kind: Kind
+    depth: int
+    attempt: int
+    token: str
+    host: str
+    host_id: int
+    #: Monotonic seconds on this machine: the politeness grant was made at this moment.
+    granted_monotonic: float
+    #: Milliseconds since the epoch by the database's clock; the host's next time as this lease set it.
+    next_fetch_at: int
+    interval_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one lease ended. `status` is terminal, or QUEUED to hand the URL back for another attempt.
+
+    `reason` is the machine-readable rule that decided (an `ErrorCode`, `robots`, `external`, …).
+    """
+
+    lease: Lease
+    status: UrlStatus
+    reason: str = ""
+    http_status: int | None = None
+    final_url: str | None = None
+    title: str | None = None
+    last_modified: str | None = None
+    html: str | None = None
+    markdown: str | None = None
+    browser_seconds: float = 0.0
+    #: Links to admit to the frontier, in document order (pages) or by priority (sitemaps).
+    links: tuple[str, ...] = ()
+    #: Child sitemaps (only from roles DISCOVERY and SITEMAP).
+    sitemaps: tuple[str, ...] = ()
+    #: For QUEUED: seconds until the next attempt, and whether the attempt counts.
+    retry_after_seconds: float = 0.0
+    give_attempt_back: bool = False
+    extra: Mapping[str, object] = field(default_factory=dict)
