@@ -202,3 +202,57 @@ class Outcome:
     retry_after_seconds: float = 0.0
     give_attempt_back: bool = False
     extra: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlView:
+    """A crawl as its owner sees it. Times are milliseconds since the epoch."""
+
+    id: str
+    status: CrawlStatus
+    seed_url: str
+    browser_seconds: float
+    queued: int
+    completed: int
+    errored: int
+    disallowed: int
+    skipped: int
+    cancelled: int
+    created_at: int
+    ended_at: int | None
+    error: str | None
+
+    @property
+    def total(self) -> int:
+        """URLs admitted so far; skipped ones do not count (contract A.8)."""
+        return self.queued + self.finished + self.cancelled
+
+    @property
+    def finished(self) -> int:
+        """Of those, the ones that are done."""
+        return self.completed + self.errored + self.disallowed
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One URL of a crawl as its owner sees it. `status` is never LEASED here; bodies only where asked for."""
+
+    seq: int
+    url: str
+    status: UrlStatus
+    reason: str
+    http_status: int | None
+    final_url: str | None
+    title: str | None
+    last_modified: str | None
+    html: str | None
+    markdown: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Some records in discovery order; `next_cursor` is None on the last page."""
+
+    crawl: CrawlView
+    records: tuple[Record, ...]
+    next_cursor: int | None

@@ -35,14 +35,18 @@ class Settings(BaseSettings):
 
     # --- where things are -------------------------------------------------------------------------------------
     data_dir: Path = Field(default_factory=default_data_dir, description="SQLite file and generated token")
-    database_url: str = Field("", description="postgresql://… or sqlite:///…; empty: SQLite in the data folder")
+    database_url: str = Field(
+        "", description="postgresql://… or sqlite:///…; empty: SQLite in the data folder"
+    )
     broker_url: str = Field("", description="redis://…; empty: embedded, one process does everything")
     database_pool_size: int = Field(8, ge=1, le=100, description="connections to Postgres per process")
 
     # --- API --------------------------------------------------------------------------------------------------
     host: str = Field("127.0.0.1", description="address that `crawl serve` binds")
     port: int = Field(8787, ge=0, le=65535, description="port that `crawl serve` binds")
-    api_token: str = Field("", description="bootstrap token of the account `local`; empty: generated, stored 0600")
+    api_token: str = Field(
+        "", description="bootstrap token of the account `local`; empty: generated, stored 0600"
+    )
     api_key_email: str = Field("", description="with API_KEY: also accept X-Auth-Email and X-Auth-Key")
     api_key: str = Field("", description="see API_KEY_EMAIL")
     allowed_hosts: CommaList = Field((), description="Host headers to answer; empty: any when a token is set")
@@ -51,25 +55,40 @@ class Settings(BaseSettings):
     rate_limit_per_second: float = Field(30.0, ge=0, description="API requests per account; 0: no limit")
     max_running_crawls: int = Field(0, ge=0, description="crawls running at once per account; 0: no limit")
     max_daily_crawls: int = Field(0, ge=0, description="crawls started per account and UTC day; 0: no limit")
-    max_daily_browser_seconds: float = Field(0, ge=0, description="browser time per account and UTC day; 0: none")
+    max_daily_browser_seconds: float = Field(
+        0, ge=0, description="browser time per account and UTC day; 0: none"
+    )
     page_bytes: int = Field(10_000_000, ge=1000, description="size at which one answer of GET is cut")
 
     # --- politeness -------------------------------------------------------------------------------------------
-    user_agent: str = Field(DEFAULT_USER_AGENT, pattern=r"^[A-Za-z_-]+/[!-~]+( [ -~]*)?$",
-                            description="sent with every request; the name before the slash is the robots token")
+    user_agent: str = Field(
+        DEFAULT_USER_AGENT,
+        pattern=r"^[A-Za-z_-]+/[!-~]+( [ -~]*)?$",
+        description="sent with every request; the name before the slash is the robots token",
+    )
     default_delay: float = Field(0.5, ge=0, le=3600, description="seconds between requests to one host")
-    max_crawl_delay: float = Field(30.0, ge=0, le=3600, description="longest Crawl-delay that is honoured, seconds")
-    host_concurrency: int = Field(16, ge=1, le=1000, description="requests at once to a host whose delay is 0")
+    max_crawl_delay: float = Field(
+        30.0, ge=0, le=3600, description="longest Crawl-delay that is honoured, seconds"
+    )
+    host_concurrency: int = Field(
+        16, ge=1, le=1000, description="requests at once to a host whose delay is 0"
+    )
     address_rate: float = Field(5.0, ge=0, description="requests per second to one address; 0: no limit")
     robots_ttl_seconds: int = Field(86_400, ge=0, le=86_400, description="how long robots.txt is kept")
-    retry_after_cap_seconds: float = Field(120.0, ge=0, le=3600, description="longest Retry-After that is waited")
+    retry_after_cap_seconds: float = Field(
+        120.0, ge=0, le=3600, description="longest Retry-After that is waited"
+    )
 
     # --- way out ----------------------------------------------------------------------------------------------
     egress_allow_cidrs: CommaList = Field((), description="forbidden ranges to allow, e.g. an intranet")
     egress_deny_cidrs: CommaList = Field((), description="ranges to refuse; wins over every allow")
-    egress_hosts: CommaList = Field((), description="static names, name=address; the rules apply to the address")
+    egress_hosts: CommaList = Field(
+        (), description="static names, name=address; the rules apply to the address"
+    )
     egress_allowed_ports: CommaList = Field(("80", "443", "8000-8999"), description="target ports")
-    egress_nat64_prefixes: CommaList = Field((), description="NAT64 prefixes judged by the inner IPv4 address")
+    egress_nat64_prefixes: CommaList = Field(
+        (), description="NAT64 prefixes judged by the inner IPv4 address"
+    )
     egress_upstream_proxy: str = Field("", description="http://host:port; its own rules decide from then on")
 
     # --- fetching ---------------------------------------------------------------------------------------------
@@ -79,19 +98,31 @@ class Settings(BaseSettings):
     first_byte_timeout_seconds: float = Field(15.0, gt=0, le=120, description="from request to first byte")
     fetch_timeout_seconds: float = Field(30.0, gt=0, le=120, description="static fetch of one URL, in total")
     max_redirects: int = Field(10, ge=0, le=20, description="redirects of one document")
-    max_document_bytes: int = Field(10 << 20, ge=1024, le=50 << 20, description="body, on the wire and decoded")
-    max_robots_bytes: int = Field(500 * 1024, ge=1024, le=500 * 1024, description="robots.txt, rest is dropped")
+    max_document_bytes: int = Field(
+        10 << 20, ge=1024, le=50 << 20, description="body, on the wire and decoded"
+    )
+    max_robots_bytes: int = Field(
+        500 * 1024, ge=1024, le=500 * 1024, description="robots.txt, rest is dropped"
+    )
     max_sitemap_bytes: int = Field(50 << 20, ge=1024, le=50 << 20, description="one sitemap, decoded")
     max_sitemap_urls: int = Field(50_000, ge=1, le=50_000, description="URLs taken from one sitemap")
     max_sitemaps: int = Field(50, ge=1, le=1000, description="sitemap files per crawl")
     max_sitemap_depth: int = Field(3, ge=1, le=10, description="levels of sitemap indexes")
     max_links_per_page: int = Field(5_000, ge=1, le=50_000, description="links taken from one page")
     max_url_chars: int = Field(2_048, ge=256, le=8_192, description="longest discovered URL")
-    max_record_bytes: int = Field(9 << 20, ge=1024, le=50 << 20, description="one record, all formats together")
-    convert_timeout_seconds: float = Field(20.0, gt=0, le=60, description="HTML to Markdown, in its own process")
+    max_record_bytes: int = Field(
+        9 << 20, ge=1024, le=50 << 20, description="one record, all formats together"
+    )
+    convert_timeout_seconds: float = Field(
+        20.0, gt=0, le=60, description="HTML to Markdown, in its own process"
+    )
     convert_processes: int = Field(1, ge=1, le=64, description="converter processes per worker process")
-    convert_memory_bytes: int = Field(1 << 30, ge=128 << 20, description="address space of a converter process")
-    markdown: Literal["markdownify", "html-to-markdown"] = Field("markdownify", description="Markdown converter")
+    convert_memory_bytes: int = Field(
+        1 << 30, ge=128 << 20, description="address space of a converter process"
+    )
+    markdown: Literal["markdownify", "html-to-markdown"] = Field(
+        "markdownify", description="Markdown converter"
+    )
 
     # --- rendering --------------------------------------------------------------------------------------------
     chromium: Path | None = Field(None, description="browser to use instead of the first one found")
@@ -99,7 +130,9 @@ class Settings(BaseSettings):
     render_timeout_seconds: float = Field(90.0, gt=0, le=180, description="wall clock of one rendered page")
     pages_per_browser: int = Field(200, ge=1, description="navigations before the browser is replaced")
     navigations_per_page: int = Field(50, ge=1, description="navigations before a page is replaced")
-    browser_memory_bytes: int = Field(1536 << 20, ge=256 << 20, description="process tree before it is replaced")
+    browser_memory_bytes: int = Field(
+        1536 << 20, ge=256 << 20, description="process tree before it is replaced"
+    )
     max_page_bytes: int = Field(50 << 20, ge=1 << 20, description="all traffic of one rendered page")
     max_page_requests: int = Field(1_000, ge=1, description="requests of one rendered page")
     max_page_connections: int = Field(64, ge=1, description="connections of one rendered page")
@@ -109,7 +142,9 @@ class Settings(BaseSettings):
     # --- work -------------------------------------------------------------------------------------------------
     static_slots: int = Field(32, ge=1, le=1000, description="pages in flight per static worker process")
     render_slots: int = Field(4, ge=1, le=64, description="pages in flight per rendering worker process")
-    lease_seconds: float = Field(60.0, ge=1, le=3600, description="a page that is silent so long is taken back")
+    lease_seconds: float = Field(
+        60.0, ge=1, le=3600, description="a page that is silent so long is taken back"
+    )
     max_attempts: int = Field(3, ge=1, le=10, description="leases of one URL before it ends as errored")
     pump_seconds: float = Field(30.0, ge=0.1, le=600, description="budget of one pump run")
     tick_seconds: float = Field(2.0, ge=0.05, le=60, description="period of the scheduler's tick")
@@ -121,8 +156,15 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     log_format: Literal["console", "json"] = Field("console", description="form of log lines on stderr")
 
-    @field_validator("allowed_hosts", "egress_allow_cidrs", "egress_deny_cidrs", "egress_hosts",
-                     "egress_allowed_ports", "egress_nat64_prefixes", mode="before")
+    @field_validator(
+        "allowed_hosts",
+        "egress_allow_cidrs",
+        "egress_deny_cidrs",
+        "egress_hosts",
+        "egress_allowed_ports",
+        "egress_nat64_prefixes",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

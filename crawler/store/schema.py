@@ -1,0 +1,246 @@
+"""The tables. Times are milliseconds since the epoch by the database's own clock, `crawl_now()`.
+
+Invariants that the database itself holds (see `migrations/`): one row per URL, role and crawl; statuses from a closed
+list; a leased row has a token and an end; a terminal URL or crawl never changes (triggers).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from crawler.model import CrawlStatus, Kind, Role, UrlStatus
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: SQLite only counts up by itself in a column that is exactly INTEGER.
+Identity = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _one_of(column: str, values: type[CrawlStatus | UrlStatus | Role | Kind]) -> CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({allowed})", name=column)
+
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("label", String(200), nullable=False, server_default=""),
+    Column("scope", String(16), nullable=False),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    CheckConstraint("scope IN ('read', 'write', 'admin')", name="scope"),
+)
+
+crawls = Table(
+    "crawls",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("seed_url", Text, nullable=False),
+    #: The validated request as JSON, `crawler.options.CrawlOptions`.
+    Column("options", Text, nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("url_limit", Integer, nullable=False),
+    Column("max_depth", Integer, nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("request_hash", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("deadline_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("error", Text),
+    Column("browser_ms", BigInteger, nullable=False, server_default="0"),
+    #: Discovery order: the next `urls.seq`.
+    Column("next_seq", Integer, nullable=False, server_default="1"),
+    #: Counters of records by status; `queued` includes leased ones.
+    Column("queued", Integer, nullable=False, server_default="0"),
+    Column("completed", Integer, nullable=False, server_default="0"),
+    Column("errored", Integer, nullable=False, server_default="0"),
+    Column("disallowed", Integer, nullable=False, server_default="0"),
+    Column("skipped", Integer, nullable=False, server_default="0"),
+    Column("cancelled", Integer, nullable=False, server_default="0"),
+    #: Frontier rows that are no records: sitemaps still to read, and sitemaps named so far.
+    Column("sitemaps_open", Integer, nullable=False, server_default="0"),
+    Column("sitemaps_total", Integer, nullable=False, server_default="0"),
+    #: Pages whose links wait in `held_links`.
+    Column("held", Integer, nullable=False, server_default="0"),
+    _one_of("status", CrawlStatus),
+    _one_of("kind", Kind),
+    CheckConstraint("(status = 'running') = (ended_at IS NULL)", name="ended"),
+    CheckConstraint("queued + completed + errored + disallowed + cancelled <= url_limit", name="limit"),
+    UniqueConstraint("account_id", "idempotency_key"),
+    Index("ix_crawls_account", "account_id", "created_at", "id"),
+    Index(
+        "ix_crawls_running",
+        "deadline_at",
+        postgresql_where=text("status = 'running'"),
+        sqlite_where=text("status = 'running'"),
+    ),
+    Index(
+        "ix_crawls_expiry",
+        "expires_at",
+        postgresql_where=text("expires_at IS NOT NULL"),
+        sqlite_where=text("expires_at IS NOT NULL"),
+    ),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    Column("name", String(255), nullable=False, unique=True),
+    #: No request to this host may start earlier. Only ever moves forward.
+    Column("next_fetch_at", BigInteger, nullable=False, server_default="0"),
+    #: From robots.txt, for our token; NULL: the default delay is in force.
+    Column("crawl_delay_ms", Integer),
+    Column("errors", Integer, nullable=False, server_default="0"),
+    #: Whether URLs may be queued here. A lease that finds none clears it, an insert sets it.
+    Column("waiting_static", Boolean, nullable=False, server_default=text("false")),
+    Column("waiting_render", Boolean, nullable=False, server_default=text("false")),
+    Index(
+        "ix_hosts_waiting_static",
+        "next_fetch_at",
+        postgresql_where=text("waiting_static"),
+        sqlite_where=text("waiting_static"),
+    ),
+    Index(
+        "ix_hosts_waiting_render",
+        "next_fetch_at",
+        postgresql_where=text("waiting_render"),
+        sqlite_where=text("waiting_render"),
+    ),
+)
+
+urls = Table(
+    "urls",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("role", String(9), nullable=False),
+    Column("url", Text, nullable=False),
+    #: `crawler.urls.key(url)`: short enough for an index whatever the URL's length.
+    Column("url_key", String(22), nullable=False),
+    Column("host_id", ForeignKey("hosts.id"), nullable=True),
+    Column("kind", String(8), nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("reason", String(64), nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before_at", BigInteger, nullable=False, server_default="0"),
+    Column("lease_token", String(36)),
+    Column("leased_until_at", BigInteger),
+    Column("http_status", Integer),
+    Column("final_url", Text),
+    Column("title", Text),
+    Column("last_modified", Text),
+    Column("browser_ms", Integer, nullable=False, server_default="0"),
+    #: About the size of the record in an answer, so that pages are cut without reading bodies.
+    Column("record_bytes", Integer, nullable=False, server_default="0"),
+    Column("finished_at", BigInteger),
+    _one_of("role", Role),
+    _one_of("kind", Kind),
+    _one_of("status", UrlStatus),
+    CheckConstraint(
+        "(status = 'leased') = (lease_token IS NOT NULL AND leased_until_at IS NOT NULL)", name="lease"
+    ),
+    UniqueConstraint("crawl_id", "seq"),
+    UniqueConstraint("crawl_id", "url_key", "role"),
+    Index(
+        "ix_urls_ready",
+        "host_id",
+        "kind",
+        "seq",
+        postgresql_where=text("status = 'queued'"),
+        sqlite_where=text("status = 'queued'"),
+    ),
+    Index(
+        "ix_urls_leased",
+        "host_id",
+        postgresql_where=text("status = 'leased'"),
+        sqlite_where=text("status = 'leased'"),
+    ),
+    Index("ix_urls_status", "crawl_id", "status", "seq"),
+    sqlite_autoincrement=True,
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("url_id", ForeignKey("urls.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    #: zstd-compressed UTF-8.
+    Column("html", LargeBinary),
+    Column("markdown", LargeBinary),
+)
+
+held_links = Table(
+    "held_links",
+    metadata,
+    Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("depth", Integer, nullable=False),
+    #: zstd-compressed JSON list of URLs in document order.
+    Column("links", LargeBinary, nullable=False),
+)
+
+robots = Table(
+    "robots",
+    metadata,
+    Column("origin", String(300), primary_key=True),
+    #: `found` (body holds it), `none` (no rules: everything is allowed), `unreachable`.
+    Column("state", String(11), nullable=False),
+    Column("body", LargeBinary),
+    Column("reason", String(64), nullable=False, server_default=""),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("fetched_at", BigInteger, nullable=False, server_default="0"),
+    Column("expires_at", BigInteger, nullable=False, server_default="0"),
+    #: Someone is fetching it until then; others wait instead of asking the host twice.
+    Column("fetching_until_at", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("state IN ('found', 'none', 'unreachable')", name="state"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
