@@ -1,0 +1,179 @@
+"""One parse of a page: its title, its links, its metadata.
+
+The parser (lexbor) follows the HTML Standard, so links are those that a browser without scripts would have. It is
+quadratic on hostile nesting and on a tag with very many attributes; callers that hold an event loop go through
+`crawler.extract.converter`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from crawler.extract.encoding import clean, decode
+from crawler.model import Link
+from crawler.urls import resolve
+
+#: Longest title, and longest value of any other metadata.
+MAX_META_CHARS = 1024
+MAX_OPEN_GRAPH = 50
+
+#: All that is looked at, in document order. Forms are never submitted, scripts never read.
+_SELECTOR = "base[href], title, meta, link[href], a, area[href], frame[src], iframe[src]"
+#: `link` relations whose target is a page of its own; `alternate` only where it is HTML (no feeds, no AMP data).
+_PAGE_RELATIONS = frozenset(["next", "prev", "canonical"])
+#: "Shared declarative refresh steps" of the HTML Standard: seconds, a separator, then perhaps `url=`.
+_REFRESH = re.compile(
+    r"\s*(?:[0-9]+(?:\.[0-9.]*)?|\.[0-9.]*)\s*[;,\s]\s*(?:url\s*=\s*)?(?:\"([^\"]*)|'([^']*)|(\S.*))",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a page says about itself. Texts are cut at `MAX_META_CHARS`; absent is empty."""
+
+    description: str = ""
+    language: str = ""
+    canonical: str = ""
+    #: The `robots` meta, as written: recorded, not obeyed here.
+    robots: str = ""
+    open_graph: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one parse tells. `links` are absolute http(s) URLs without fragment, each once, in document order."""
+
+    html: str
+    title: str
+    links: tuple[Link, ...]
+    #: References that were not looked at because `max_links` links had been found.
+    links_dropped: int
+    base_url: str
+    metadata: Metadata
+
+
+def parse(
+    html: str | bytes, *, content_type: str | None, url: str, max_links: int, max_url_chars: int
+) -> Page:
+    """Read a page. Bytes are decoded by `content_type` and what they declare; `url` is the page's final URL."""
+    text = decode(html, content_type) if isinstance(html, bytes) else clean(html)
+    parser = LexborHTMLParser(text)
+    scan = _Scan()
+    for node in parser.css(_SELECTOR):
+        scan.read(node)
+    base_url = url
+    if scan.base is not None:
+        # HTML Standard 2.4.3. A base that is no http(s) URL is passed over.
+        base_url = resolve(url, scan.base, max_chars=max_url_chars) or url
+    links, dropped = _links(scan.references, url, base_url, max_links, max_url_chars)
+    root = parser.root
+    language = root.attributes.get("lang") if root is not None else None
+    return Page(
+        html=text,
+        title=scan.title or "",
+        links=links,
+        links_dropped=dropped,
+        base_url=base_url,
+        metadata=Metadata(
+            description=scan.named.get("description", ""),
+            language=_shorten(language or ""),
+            canonical=resolve(base_url, scan.canonical, max_chars=max_url_chars) or ""
+            if scan.canonical
+            else "",
+            robots=scan.named.get("robots", ""),
+            open_graph=scan.open_graph,
+        ),
+    )
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What the nodes of `_SELECTOR` say, gathered in one pass because every touch of a node has its price."""
+
+    base: str | None = None
+    title: str | None = None
+    canonical: str | None = None
+    #: Link targets as written, each once, in document order.
+    references: dict[str, None] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    open_graph: dict[str, str] = field(default_factory=dict)
+
+    def read(self, node: LexborNode) -> None:
+        attributes = node.attributes
+        reference: str | None = None
+        match node.tag:
+            case "a" | "area":
+                reference = attributes.get("href") or attributes.get("xlink:href")
+            case "frame" | "iframe":
+                reference = attributes["src"]
+            case "link":
+                reference = self._read_link(attributes)
+            case "meta":
+                reference = self._read_meta(attributes)
+            case "base" if self.base is None:
+                self.base = attributes["href"] or ""
+            case "title" if self.title is None and not _is_in_svg(node):
+                self.title = _shorten(node.text())
+        if reference:
+            self.references[reference] = None
+
+    def _read_link(self, attributes: Mapping[str, str | None]) -> str | None:
+        target = attributes["href"]
+        relations = set((attributes.get("rel") or "").lower().split())
+        if "canonical" in relations and self.canonical is None:
+            self.canonical = target
+        if "alternate" in relations:
+            kind = (attributes.get("type") or "text/html").lower()
+            return target if kind == "text/html" and "stylesheet" not in relations else None
+        return target if relations & _PAGE_RELATIONS else None
+
+    def _read_meta(self, attributes: Mapping[str, str | None]) -> str | None:
+        content = attributes.get("content") or ""
+        key = (attributes.get("property") or attributes.get("name") or "")[:MAX_META_CHARS].strip().lower()
+        if key.startswith("og:") and len(self.open_graph) < MAX_OPEN_GRAPH:
+            self.open_graph.setdefault(key, _shorten(content))
+        elif key in ("description", "robots"):
+            self.named.setdefault(key, _shorten(content))
+        is_refresh = (attributes.get("http-equiv") or "").lower() == "refresh"
+        return _refresh_target(content) if is_refresh else None
+
+
+def _links(
+    references: Iterable[str], url: str, base_url: str, max_links: int, max_url_chars: int
+) -> tuple[tuple[Link, ...], int]:
+    """The first `max_links` links, and how many references were not looked at any more."""
+    pending = list(references)
+    own_url = resolve(url, "", max_chars=max_url_chars)
+    found: dict[str, None] = {}
+    for index, reference in enumerate(pending):
+        if len(found) == max_links:
+            return tuple(Link(link) for link in found), len(pending) - index
+        link = resolve(base_url, reference, max_chars=max_url_chars)
+        if link is not None and link != own_url:
+            found[link] = None
+    return tuple(Link(link) for link in found), 0
+
+
+def _refresh_target(content: str) -> str | None:
+    match = _REFRESH.match(content)
+    return next((group for group in match.groups() if group is not None), None) if match else None
+
+
+def _is_in_svg(node: LexborNode) -> bool:
+    """The title of a drawing is not the title of the page."""
+    parent = node.parent
+    while parent is not None:
+        if parent.tag == "svg":
+            return True
+        parent = parent.parent
+    return False
+
+
+def _shorten(text: str) -> str:
+    # The first slice keeps a title of megabytes cheap; white space may use up part of it, which is no loss.
+    return " ".join(text[: 8 * MAX_META_CHARS].split())[:MAX_META_CHARS]
