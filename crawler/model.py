@@ -7,7 +7,7 @@ one URL; a fetcher brings a `Response` or a `Failure`; the page pipeline ends in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -178,6 +178,16 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A URL found on a page or in a sitemap: to be queued, or recorded as skipped for `skip_reason`."""
+
+    url: str
+    key: str
+    host: str
+    skip_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How one lease ended. `status` is terminal, or QUEUED to hand the URL back for another attempt.
 
@@ -194,14 +204,15 @@ class Outcome:
     html: str | None = None
     markdown: str | None = None
     browser_seconds: float = 0.0
-    #: Links to admit to the frontier, in document order (pages) or by priority (sitemaps).
-    links: tuple[str, ...] = ()
-    #: Child sitemaps (only from roles DISCOVERY and SITEMAP).
-    sitemaps: tuple[str, ...] = ()
-    #: For QUEUED: seconds until the next attempt, and whether the attempt counts.
+    #: URLs to admit to the frontier, in document order (pages) or by priority (sitemaps).
+    found: tuple[Found, ...] = ()
+    #: Sitemaps to read (only from roles DISCOVERY and SITEMAP).
+    sitemaps: tuple[Found, ...] = ()
+    #: For QUEUED: seconds until the next attempt, and whether this attempt does not count.
     retry_after_seconds: float = 0.0
     give_attempt_back: bool = False
-    extra: Mapping[str, object] = field(default_factory=dict)
+    #: How long the host shall be left alone, seconds (429, 503, refused connections).
+    host_backoff_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

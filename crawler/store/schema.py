@@ -157,8 +157,13 @@ urls = Table(
     Column("url", Text, nullable=False),
     #: `crawler.urls.key(url)`: short enough for an index whatever the URL's length.
     Column("url_key", String(22), nullable=False),
-    Column("host_id", ForeignKey("hosts.id"), nullable=True),
+    #: A row of `hosts`, which are never deleted. No foreign key: its check would lock the host's row, which every
+    #: claim wants, for the length of each insert.
+    Column("host_id", Identity),
     Column("kind", String(8), nullable=False),
+    #: Order of leasing within a crawl. A page's is its seq; sitemaps are spread between pages, so that pages are
+    #: crawled while the rest of many sitemaps is still being read.
+    Column("rank", Integer, nullable=False),
     Column("depth", Integer, nullable=False),
     Column("status", String(10), nullable=False),
     Column("reason", String(64), nullable=False, server_default=""),
@@ -186,7 +191,7 @@ urls = Table(
         "ix_urls_ready",
         "host_id",
         "kind",
-        "seq",
+        "rank",
         postgresql_where=text("status = 'queued'"),
         sqlite_where=text("status = 'queued'"),
     ),

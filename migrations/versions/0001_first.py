@@ -217,6 +217,7 @@ def upgrade() -> None:
         sa.Column("url_key", sa.String(length=22), nullable=False),
         sa.Column("host_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("depth", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("reason", sa.String(length=64), server_default="", nullable=False),
@@ -244,7 +245,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["crawl_id"], ["crawls.id"], name=op.f("fk_urls_crawl_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(["host_id"], ["hosts.id"], name=op.f("fk_urls_host_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_urls")),
         sa.UniqueConstraint("crawl_id", "seq", name=op.f("uq_urls_crawl_id_seq")),
         sa.UniqueConstraint("crawl_id", "url_key", "role", name=op.f("uq_urls_crawl_id_url_key_role")),
@@ -261,7 +261,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_urls_ready",
         "urls",
-        ["host_id", "kind", "seq"],
+        ["host_id", "kind", "rank"],
         unique=False,
         postgresql_where=sa.text("status = 'queued'"),
         sqlite_where=sa.text("status = 'queued'"),

@@ -1,0 +1,241 @@
+"""Finish leases, fenced: a page's result, its links, the counters and the crawl's end in one transaction.
+
+A lease that is no longer ours changes nothing. Several pages may share one transaction, which is what makes a static
+crawl fast; each is still all or nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import zstandard
+from sqlalchemy import Executable, bindparam, case, insert, null, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crawler.model import CrawlStatus, Outcome, Role, UrlStatus
+from crawler.store.admission import Admission, Admitted, CrawlRow
+from crawler.store.database import Database, encode_rows, now
+from crawler.store.hosts import Hosts, push_back, wake
+from crawler.store.schema import bodies, crawls, urls
+from crawler.store.transitions import append_event, end_crawl
+
+#: Bytes of JSON around a record's texts, rounded up.
+_RECORD_OVERHEAD = 600
+
+
+@dataclass(slots=True)
+class Finished:
+    """What a finish did."""
+
+    #: Ids of the URLs whose lease was still ours; for the others nothing was written.
+    accepted: frozenset[int] = frozenset()
+    #: New URLs may be waiting: ring the doorbell.
+    queued: bool = False
+    ended: list[str] = field(default_factory=list)
+
+
+class Finisher:
+    """Writes outcomes. `retention_ms` is how long an ended crawl's results are kept."""
+
+    def __init__(self, database: Database, hosts: Hosts, *, retention_ms: int, max_sitemaps: int) -> None:
+        self._database = database
+        self._hosts = hosts
+        self._retention_ms = retention_ms
+        self._admission = Admission(database, max_sitemaps=max_sitemaps)
+        self._settle = _settle_statement(database)
+
+    async def finish(self, outcomes: Sequence[Outcome]) -> Finished:
+        """Write these outcomes. Raises Unavailable when the database is away: then nothing was written, or all
+        of it; asking again with the same outcomes is safe, because a lease is only finished once."""
+        rows = [_row(outcome) for outcome in outcomes]
+        contents = {outcome.lease.url_id: _compress(outcome) for outcome in outcomes}
+        crawl_ids = sorted({outcome.lease.crawl_id for outcome in outcomes})
+        names = {
+            item.host
+            for outcome in outcomes
+            for item in (*outcome.found, *outcome.sitemaps)
+            if not item.skip_reason
+        }
+        host_ids = await self._hosts.ensure(names)
+        done = Finished()
+        admitted = Admitted()
+        async with self._database.write() as connection:
+            locked = await lock_crawls(connection, crawl_ids)
+            result = await connection.execute(self._settle, {"settled": encode_rows(rows)})
+            done.accepted = frozenset(result.scalars())
+            accepted = [outcome for outcome in outcomes if outcome.lease.url_id in done.accepted]
+            if not accepted:
+                return done
+            stored = [
+                {"url_id": outcome.lease.url_id, **contents[outcome.lease.url_id]}
+                for outcome in accepted
+                if any(contents[outcome.lease.url_id].values())
+            ]
+            if stored:
+                await connection.execute(insert(bodies), stored)
+            by_crawl: dict[str, list[Outcome]] = defaultdict(list)
+            for outcome in accepted:
+                by_crawl[outcome.lease.crawl_id].append(outcome)
+            for crawl_id, group in by_crawl.items():
+                crawl = locked[crawl_id]
+                _count(crawl, group)
+                await self._admission.admit(connection, crawl, group, host_ids, admitted)
+                admitted.woken |= {
+                    (outcome.lease.host_id, outcome.lease.kind)
+                    for outcome in group
+                    if outcome.status is UrlStatus.QUEUED
+                }
+                await self._store_crawl(connection, crawl, group)
+                if crawl.exhausted:
+                    await end_crawl(connection, crawl.id, CrawlStatus.COMPLETED, self._retention_ms)
+                    done.ended.append(crawl.id)
+            await push_back(connection, _pushes(accepted))
+            # Last, so that the hosts' rows are locked for as short as can be: the frontier wants them.
+            await wake(connection, self._database, admitted.woken)
+        self._admission.learn(admitted)
+        done.queued = bool(admitted.woken)
+        return done
+
+    async def _store_crawl(
+        self, connection: AsyncConnection, crawl: CrawlRow, group: Sequence[Outcome]
+    ) -> None:
+        await connection.execute(
+            update(crawls)
+            .where(crawls.c.id == bindparam("crawl_id"))
+            .values(
+                {
+                    name: bindparam(name)
+                    for name in (
+                        "next_seq", "queued", "completed", "errored", "disallowed", "skipped", "cancelled",
+                        "sitemaps_open", "sitemaps_total", "held", "browser_ms",
+                    )
+                }
+            ),
+            {"crawl_id": crawl.id, **crawl.counters()},
+        )  # fmt: skip
+        pages = [
+            {"seq": outcome.lease.seq, "status": outcome.status, "httpStatus": outcome.http_status}
+            for outcome in group
+            if outcome.lease.role is Role.PAGE and outcome.status is not UrlStatus.QUEUED
+        ]
+        if pages:
+            await append_event(connection, crawl.id, "updated", {"pages": pages})
+
+
+async def lock_crawls(connection: AsyncConnection, crawl_ids: Iterable[str]) -> dict[str, CrawlRow]:
+    """The crawls' rows, locked in the order of their ids until the end of the transaction."""
+    statement = select(crawls).where(crawls.c.id == bindparam("crawl_id")).with_for_update(key_share=True)
+    locked = {}
+    for crawl_id in crawl_ids:
+        row = (await connection.execute(statement, {"crawl_id": crawl_id})).first()
+        if row is not None:
+            locked[crawl_id] = CrawlRow.of(row._mapping)
+    return locked
+
+
+def _count(crawl: CrawlRow, group: Sequence[Outcome]) -> None:
+    for outcome in group:
+        crawl.browser_ms += round(outcome.browser_seconds * 1000)
+        if outcome.status is UrlStatus.QUEUED:
+            continue
+        if outcome.lease.role is Role.PAGE:
+            crawl.move(outcome.status)
+        else:
+            crawl.sitemaps_open -= 1
+
+
+def _row(outcome: Outcome) -> Mapping[str, object]:
+    """One row of the settle statement. NUL is stripped: Postgres cannot store it."""
+    terminal = outcome.status is not UrlStatus.QUEUED
+    return {
+        "id": outcome.lease.url_id,
+        "token": outcome.lease.token,
+        "status": outcome.status,
+        "reason": outcome.reason[:64],
+        "given_back": int(outcome.give_attempt_back),
+        "delay_ms": round(outcome.retry_after_seconds * 1000),
+        "http_status": outcome.http_status,
+        "final_url": _clean(outcome.final_url),
+        "title": _clean(outcome.title),
+        "last_modified": _clean(outcome.last_modified),
+        "browser_ms": round(outcome.browser_seconds * 1000),
+        "record_bytes": _record_bytes(outcome) if terminal else 0,
+        "terminal": int(terminal),
+    }
+
+
+def _clean(value: str | None) -> str | None:
+    return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _record_bytes(outcome: Outcome) -> int:
+    """Size of this record in an answer: its texts as JSON. Exact for the bodies, so that a page of records can be
+    cut at its limit without reading them."""
+    texts = (outcome.lease.url, outcome.final_url, outcome.title, outcome.html, outcome.markdown)
+    return _RECORD_OVERHEAD + sum(
+        len(json.dumps(text, ensure_ascii=False).encode()) for text in texts if text
+    )
+
+
+def _compress(outcome: Outcome) -> dict[str, bytes | None]:
+    compressor = zstandard.ZstdCompressor(level=3)
+    return {
+        name: None if text is None else compressor.compress(text.encode("utf-8", "replace"))
+        for name, text in (("html", outcome.html), ("markdown", outcome.markdown))
+    }
+
+
+def _pushes(accepted: Iterable[Outcome]) -> dict[int, int]:
+    pushes: dict[int, int] = {}
+    for outcome in accepted:
+        milliseconds = round(outcome.host_backoff_seconds * 1000)
+        if milliseconds:
+            pushes[outcome.lease.host_id] = max(milliseconds, pushes.get(outcome.lease.host_id, 0))
+    return pushes
+
+
+def _settle_statement(database: Database) -> Executable:
+    settled = database.rows(
+        "settled",
+        id=int,
+        token=str,
+        status=str,
+        reason=str,
+        given_back=int,
+        delay_ms=int,
+        http_status=int,
+        final_url=str,
+        title=str,
+        last_modified=str,
+        browser_ms=int,
+        record_bytes=int,
+        terminal=int,
+    )
+    new = settled.c
+    return (
+        update(urls)
+        .where(
+            urls.c.id == new.id,
+            urls.c.lease_token == new.token,
+            urls.c.status == UrlStatus.LEASED,
+        )
+        .values(
+            status=new.status,
+            reason=new.reason,
+            attempts=urls.c.attempts - new.given_back,
+            not_before_at=now() + new.delay_ms,
+            lease_token=null(),
+            leased_until_at=null(),
+            http_status=new.http_status,
+            final_url=new.final_url,
+            title=new.title,
+            last_modified=new.last_modified,
+            browser_ms=urls.c.browser_ms + new.browser_ms,
+            record_bytes=new.record_bytes,
+            finished_at=case((new.terminal == 1, now()), else_=null()),
+        )
+        .returning(urls.c.id)
+    )

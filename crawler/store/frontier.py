@@ -1,0 +1,294 @@
+"""The frontier: which URL may be fetched next, by whom, until when.
+
+Invariants
+- A URL is leased to one holder at a time: only a queued row can be leased, and only its token finishes it.
+- A host with an interval is handed out at most once per interval over all crawls, workers and modes, because its
+  row's `next_fetch_at` is moved in the same transaction.
+- An attempt is counted when the lease is given, so a URL that kills its worker is not tried for ever.
+
+Order of locks, the same everywhere so that nothing dead-locks: crawls, then urls, then hosts; a lease takes hosts
+first but never waits for them (`SKIP LOCKED`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from sqlalchemy import Executable, Row, Select, and_, bindparam, false, func, select, true, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crawler.model import Kind, Lease, Role, UrlStatus
+from crawler.store.database import Database, later_of, now
+from crawler.store.schema import hosts, urls
+
+#: A lease that has run out is left alone so long, milliseconds: its holder's clock may be a little behind.
+_GRACE_MS = 5_000
+#: When a host of ours is at its concurrency, look again after so long, milliseconds.
+_BUSY_MS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What `lease` handed out, and when (seconds from now) there may be more; None: nothing is waiting."""
+
+    leases: tuple[Lease, ...]
+    next_due_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Politeness:
+    """The intervals in force: the default one, and how many requests at once a host without interval takes."""
+
+    default_delay_ms: int
+    host_concurrency: int
+
+
+class Frontier:
+    """Leases of one database. `monotonic` stamps the moment of a politeness grant."""
+
+    def __init__(
+        self,
+        database: Database,
+        politeness: Politeness,
+        *,
+        lease_ms: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._politeness = politeness
+        self._lease_ms = lease_ms
+        self._monotonic = monotonic
+        self._statements = {kind: _Statements(database, kind, politeness.default_delay_ms) for kind in Kind}
+
+    async def lease(self, kind: Kind, slots: int) -> Leased:
+        """Lease up to `slots` URLs of due hosts, the longest-waiting host first, one URL of each per interval."""
+        statements = self._statements[kind]
+        async with self._database.write() as connection:
+            granted = self._monotonic()
+            due = (await connection.execute(statements.claim_hosts, {"slots": slots})).all()
+            rows: Sequence[Row[tuple[object, ...]]] = ()
+            token = str(uuid4())
+            if due:
+                rows = await self._pick(connection, statements, due, slots, token)
+                found = {row.host_id for row in rows}
+                idle = [host.id for host in due if host.id not in found]
+                if idle:
+                    await self._park(connection, statements, idle)
+            wait_ms = None
+            if len(rows) < slots:
+                wait_ms = (await connection.execute(statements.next_due)).scalar()
+        by_id = {host.id: host for host in due}
+        leases = tuple(
+            Lease(
+                url_id=row.id,
+                crawl_id=row.crawl_id,
+                seq=row.seq,
+                url=row.url,
+                role=Role(row.role),
+                kind=kind,
+                depth=row.depth,
+                attempt=row.attempts,
+                token=token,
+                host=by_id[row.host_id].name,
+                host_id=row.host_id,
+                granted_monotonic=granted,
+                next_fetch_at=by_id[row.host_id].next_fetch_at,
+                interval_ms=by_id[row.host_id].interval_ms,
+            )
+            for row in sorted(rows, key=lambda row: row.id)
+        )
+        return Leased(leases, None if wait_ms is None else max(0, wait_ms) / 1000)
+
+    async def _pick(
+        self,
+        connection: AsyncConnection,
+        statements: _Statements,
+        due: Sequence[Row[tuple[int, str, int, int]]],
+        slots: int,
+        token: str,
+    ) -> list[Row[tuple[object, ...]]]:
+        """Stamp the best queued URLs of these hosts: one each, more where the interval is zero."""
+        stamp = {"token": token, "lease_ms": self._lease_ms}
+        picked: list[Row[tuple[object, ...]]] = []
+        polite = [host.id for host in due if host.interval_ms > 0]
+        if polite:
+            result = await connection.execute(
+                statements.stamp_one_each, {**stamp, "host_ids": json.dumps(polite)}
+            )
+            picked.extend(result.all())
+        free = [host.id for host in due if host.interval_ms == 0]
+        for position, host_id in enumerate(free):
+            share = (slots - len(picked)) // (len(free) - position)
+            busy = (await connection.execute(statements.count_leased, {"host_id": host_id})).scalar_one()
+            share = min(share, self._politeness.host_concurrency - busy)
+            if share > 0:
+                result = await connection.execute(
+                    statements.stamp_several, {**stamp, "host_id": host_id, "share": share}
+                )
+                picked.extend(result.all())
+        return picked
+
+    async def _park(self, connection: AsyncConnection, statements: _Statements, idle: list[int]) -> None:
+        """Hosts without a URL to hand out: wait for their next retry, or until something is queued."""
+        parameters = {"host_ids": json.dumps(idle)}
+        later = {row.host_id: row.at for row in await connection.execute(statements.next_queued, parameters)}
+        for host_id in idle:
+            if host_id in later:
+                await connection.execute(statements.wait_until, {"host_id": host_id, "at": later[host_id]})
+            else:
+                await connection.execute(statements.park, {"host_id": host_id})
+
+    async def extend(self, leases: Sequence[Lease]) -> frozenset[int]:
+        """The heartbeat: hold these leases for another period. Returns the ids of those that are still ours."""
+        if not leases:
+            return frozenset()
+        statement = (
+            update(urls)
+            .where(
+                urls.c.id.in_(self._database.members("ids", int)),
+                urls.c.lease_token.in_(self._database.members("tokens", str)),
+                urls.c.status == UrlStatus.LEASED,
+            )
+            .values(leased_until_at=now() + self._lease_ms)
+            .returning(urls.c.id)
+        )
+        parameters = {
+            "ids": json.dumps([lease.url_id for lease in leases]),
+            "tokens": json.dumps(sorted({lease.token for lease in leases})),
+        }
+        async with self._database.write() as connection:
+            return frozenset((await connection.execute(statement, parameters)).scalars())
+
+    async def confirm(self, lease: Lease, *, late_after_seconds: float = 0.02) -> bool:
+        """Whether the request may start right now. Ask at the moment of dialling.
+
+        A grant is good for `late_after_seconds`. Later than that the host's next grant might follow too closely,
+        so the host is moved again; False when somebody else has its turn already: hand the lease back.
+        """
+        if lease.interval_ms == 0 or self._monotonic() - lease.granted_monotonic <= late_after_seconds:
+            return True
+        statement = (
+            update(hosts)
+            .where(hosts.c.id == lease.host_id, hosts.c.next_fetch_at == lease.next_fetch_at)
+            .values(next_fetch_at=now() + lease.interval_ms)
+            .returning(hosts.c.id)
+        )
+        async with self._database.write() as connection:
+            return (await connection.execute(statement)).first() is not None
+
+    async def expired(self, limit: int = 100) -> list[Lease]:
+        """Leases whose holder has been silent too long. Finish them: again queued, or `worker_lost`."""
+        statement = (
+            select(urls, hosts.c.name.label("host"))
+            .join_from(urls, hosts)
+            .where(urls.c.status == UrlStatus.LEASED, urls.c.leased_until_at < now() - _GRACE_MS)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [
+            Lease(
+                url_id=row.id,
+                crawl_id=row.crawl_id,
+                seq=row.seq,
+                url=row.url,
+                role=Role(row.role),
+                kind=Kind(row.kind),
+                depth=row.depth,
+                attempt=row.attempts,
+                token=row.lease_token,
+                host=row.host,
+                host_id=row.host_id,
+                granted_monotonic=0.0,
+                next_fetch_at=0,
+                interval_ms=0,
+            )
+            for row in rows
+        ]
+
+
+class _Statements:
+    """The statements of one kind, built once: compiling them is dearer than running them."""
+
+    def __init__(self, database: Database, kind: Kind, default_delay_ms: int) -> None:
+        waiting = hosts.c.waiting_render if kind is Kind.RENDER else hosts.c.waiting_static
+        interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
+        due = (
+            select(hosts.c.id)
+            .where(waiting == true(), hosts.c.next_fetch_at <= now())
+            .order_by(hosts.c.next_fetch_at)
+            .limit(bindparam("slots"))
+            .with_for_update(skip_locked=True, key_share=True)
+            .cte("due")
+        )
+        self.claim_hosts = (
+            update(hosts)
+            .where(hosts.c.id.in_(select(due.c.id)))
+            .values(next_fetch_at=now() + interval)
+            .returning(hosts.c.id, hosts.c.name, hosts.c.next_fetch_at, interval.label("interval_ms"))
+        )
+        queued = and_(urls.c.kind == kind, urls.c.status == UrlStatus.QUEUED, urls.c.not_before_at <= now())
+        best = (
+            select(urls.c.id)
+            .where(urls.c.host_id == hosts.c.id, queued)
+            .order_by(urls.c.rank, urls.c.id)
+            .limit(1)
+            .correlate(hosts)
+            .scalar_subquery()
+        )
+        self.stamp_one_each = self._stamp(
+            select(best).select_from(hosts).where(hosts.c.id.in_(database.members("host_ids", int)))
+        )
+        self.stamp_several = self._stamp(
+            select(urls.c.id)
+            .where(urls.c.host_id == bindparam("host_id"), queued)
+            .order_by(urls.c.rank, urls.c.id)
+            .limit(bindparam("share"))
+            .with_for_update(skip_locked=True)
+        )
+        self.count_leased = select(func.count()).where(
+            urls.c.host_id == bindparam("host_id"), urls.c.status == UrlStatus.LEASED
+        )
+        self.next_queued = (
+            select(urls.c.host_id, func.min(urls.c.not_before_at).label("at"))
+            .where(
+                urls.c.host_id.in_(database.members("host_ids", int)),
+                urls.c.kind == kind,
+                urls.c.status == UrlStatus.QUEUED,
+            )
+            .group_by(urls.c.host_id)
+        )
+        one = hosts.c.id == bindparam("host_id")
+        self.wait_until = (
+            update(hosts).where(one).values(next_fetch_at=later_of(bindparam("at"), now() + _BUSY_MS))
+        )
+        self.park = update(hosts).where(one).values({waiting.name: false()})
+        self.next_due = select(func.min(hosts.c.next_fetch_at) - now()).where(waiting == true())
+
+    @staticmethod
+    def _stamp(chosen: Select[tuple[int]]) -> Executable:
+        return (
+            update(urls)
+            # The status again: between choosing and writing the crawl may have been cancelled.
+            .where(urls.c.id.in_(chosen), urls.c.status == UrlStatus.QUEUED)
+            .values(
+                status=UrlStatus.LEASED,
+                lease_token=bindparam("token"),
+                leased_until_at=now() + bindparam("lease_ms"),
+                attempts=urls.c.attempts + 1,
+            )
+            .returning(
+                urls.c.id,
+                urls.c.crawl_id,
+                urls.c.seq,
+                urls.c.url,
+                urls.c.role,
+                urls.c.depth,
+                urls.c.attempts,
+                urls.c.host_id,
+            )
+        )

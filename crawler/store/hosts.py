@@ -1,0 +1,90 @@
+"""Hosts: the unit of politeness, one row each, shared by all crawls, workers and both modes."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import bindparam, func, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crawler.model import Kind
+from crawler.store.database import Database, later_of, now
+from crawler.store.schema import hosts
+
+#: Host ids remembered per process.
+_CACHED_HOSTS = 20_000
+
+
+class Hosts:
+    """Hosts of one database."""
+
+    def __init__(self, database: Database, *, default_delay_ms: int) -> None:
+        self._database = database
+        self._ids: OrderedDict[str, int] = OrderedDict()
+        dialect = sqlite if database.is_sqlite else postgresql
+        self._insert = dialect.insert(hosts).on_conflict_do_nothing()
+        self._select = select(hosts.c.name, hosts.c.id).where(
+            hosts.c.name.in_(database.members("names", str))
+        )
+        interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
+        self._reserve = (
+            update(hosts)
+            .where(hosts.c.id == bindparam("host_id"))
+            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now()) + interval)
+            .returning(hosts.c.next_fetch_at - interval - now())
+        )
+
+    async def ensure(self, names: Iterable[str]) -> Mapping[str, int]:
+        """The ids of these hosts, made where they are new. In a transaction of its own: rows stay valid even if
+        the caller's is rolled back, so they can be remembered."""
+        wanted = sorted(set(names))
+        missing = [name for name in wanted if name not in self._ids]
+        if missing:
+            async with self._database.write() as connection:
+                await connection.execute(self._insert, [{"name": name} for name in missing])
+                for row in await connection.execute(self._select, {"names": json.dumps(missing)}):
+                    self._ids[row.name] = row.id
+        ids = {name: self._ids[name] for name in wanted}
+        while len(self._ids) > _CACHED_HOSTS:
+            self._ids.popitem(last=False)
+        return ids
+
+    async def reserve(self, name: str) -> float:
+        """Take the next turn at a host for one more request. Returns the seconds until then."""
+        host_id = (await self.ensure([name]))[name]
+        async with self._database.write() as connection:
+            milliseconds: int = (await connection.execute(self._reserve, {"host_id": host_id})).scalar_one()
+        return max(0, milliseconds) / 1000
+
+
+async def wake(connection: AsyncConnection, database: Database, pairs: Iterable[tuple[int, str]]) -> None:
+    """Note that these hosts have URLs of these kinds queued.
+
+    The rows are locked before they are looked at. A lease that found a host empty and is about to clear its flag
+    holds that lock: without waiting for it, its clearing could hide a URL that was queued meanwhile.
+    """
+    by_kind: dict[str, list[int]] = {}
+    for host_id, kind in pairs:
+        by_kind.setdefault(kind, []).append(host_id)
+    for kind, ids in sorted(by_kind.items()):
+        chosen = hosts.c.id.in_(database.members("ids", int))
+        parameters = {"ids": json.dumps(sorted(ids))}
+        lock = select(hosts.c.id).where(chosen).order_by(hosts.c.id).with_for_update(key_share=True)
+        await connection.execute(lock, parameters)
+        waiting = hosts.c.waiting_render if kind == Kind.RENDER else hosts.c.waiting_static
+        await connection.execute(
+            update(hosts).where(chosen, waiting != true()).values({waiting.name: true()}), parameters
+        )
+
+
+async def push_back(connection: AsyncConnection, milliseconds_by_host: Mapping[int, int]) -> None:
+    """Leave these hosts alone for so long from now. Never brings a host's next time forward."""
+    for host_id, milliseconds in sorted(milliseconds_by_host.items()):
+        await connection.execute(
+            update(hosts)
+            .where(hosts.c.id == host_id)
+            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now() + milliseconds))
+        )
