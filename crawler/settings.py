@@ -117,6 +117,7 @@ class Settings(BaseSettings):
         20.0, gt=0, le=60, description="HTML to Markdown, in its own process"
     )
     convert_processes: int = Field(1, ge=1, le=64, description="converter processes per worker process")
+    convert_pages_per_process: int = Field(500, ge=1, description="pages before a converter is replaced")
     convert_memory_bytes: int = Field(
         1 << 30, ge=128 << 20, description="address space of a converter process"
     )
