@@ -1,0 +1,6 @@
+"""The request contract of POST `/crawl`: fields, bounds and refusals (contract A.4, security C1 to C18)."""
+
+from crawler.options.parse import parse_options
+from crawler.options.request import CrawlOptions, StaticOptions
+
+__all__ = ["CrawlOptions", "StaticOptions", "parse_options"]
