@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests import servers
+from tests.site.server import Site
 
 #: A test that asks for one of these, however indirectly, is left out of `make test-fast`.
 SERVER_FIXTURES = {"postgres_server", "postgres_url", "database_url", "redis_server", "redis_url"}
@@ -23,6 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.servers)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """The sample site on a free port of 127.0.0.1, with an empty log."""
+    async with Site() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
