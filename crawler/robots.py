@@ -29,7 +29,6 @@ _LINE = re.compile(
 )
 #: A product token is letters, "_" and "-" by the RFC; names with digits, such as 80legs, are in use all the same.
 _PRODUCT = re.compile(r"\*(?!\S)|[a-z0-9_-]+")
-_SIGNAL = re.compile(r"([a-z-]+)\s*=\s*([a-z-]+)")
 _HTTP_URL = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 
 #: Only CR and LF end a line, but Protego splits at these too. NUL is dropped, which also lets UTF-16 read as the
@@ -164,7 +163,8 @@ def _group(lines: Iterable[_Line], token: str) -> Iterator[_Line]:
 def _signal_line(value: str) -> _SignalLine:
     path = value.split(maxsplit=1)[0] if value.startswith("/") else ""
     values = []
-    for name, answer in _SIGNAL.findall(value[len(path) :].lower()):
+    for signal in value[len(path) :].lower().split(","):
+        name, answer = (part.strip() for part in signal.partition("=")[::2])
         strictness = (_USE_STRICTNESS if name == "use" else _PURPOSE_STRICTNESS).get(answer)
         if strictness is not None:
             values.append((name, strictness))

@@ -1,0 +1,82 @@
+"""What a worker needs to know of a crawl, read once per process: its request never changes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from crawler import urls
+from crawler.fetch.render_options import RenderOptions
+from crawler.model import Found
+from crawler.options import CrawlOptions
+from crawler.patterns import Pattern
+from crawler.render_request import render_options
+from crawler.scope import Scope
+from crawler.store.crawls import Crawls
+from crawler.urls import Url
+
+#: Crawls remembered per process.
+_CACHED_JOBS = 1_000
+#: A seed was checked when it was submitted; only the discovered URLs have the shorter limit.
+_MAX_SEED_CHARS = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One crawl's request, parsed."""
+
+    crawl_id: str
+    options: CrawlOptions
+    scope: Scope
+    #: One value for all pages of the crawl, by which the renderer knows them.
+    rendering: RenderOptions
+
+    @property
+    def seed(self) -> Url:
+        """The submitted URL."""
+        return self.scope.seed
+
+    def find(self, links: Iterable[str]) -> tuple[Found, ...]:
+        """Links as the frontier takes them, each with the rule that keeps it out, if one does."""
+        return tuple(
+            Found(url, urls.key(url), urls.host_of(url), self.scope.decide(url) or "") for url in links
+        )
+
+
+def parse_job(crawl_id: str, options: CrawlOptions) -> Job:
+    """Compile a request's scope."""
+    seed = urls.parse(options.url, max_chars=_MAX_SEED_CHARS)
+    include = [Pattern.compile(text) for text in options.include_patterns]
+    exclude = [Pattern.compile(text) for text in options.exclude_patterns]
+    # All were validated at the door.
+    assert isinstance(seed, Url)
+    scope = Scope(
+        seed=seed,
+        include=tuple(pattern for pattern in include if isinstance(pattern, Pattern)),
+        exclude=tuple(pattern for pattern in exclude if isinstance(pattern, Pattern)),
+        external=options.include_external_links,
+        subdomains=options.include_subdomains,
+    )
+    return Job(crawl_id, options, scope, render_options(options))
+
+
+class Jobs:
+    """Jobs by crawl id."""
+
+    def __init__(self, crawls: Crawls) -> None:
+        self._crawls = crawls
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+
+    async def get(self, crawl_id: str) -> Job | None:
+        """The job, None when the crawl has been deleted."""
+        job = self._jobs.get(crawl_id)
+        if job is None:
+            text = await self._crawls.options(crawl_id)
+            if text is None:
+                return None
+            job = self._jobs[crawl_id] = parse_job(crawl_id, CrawlOptions.from_json(text))
+            while len(self._jobs) > _CACHED_JOBS:
+                self._jobs.popitem(last=False)
+        self._jobs.move_to_end(crawl_id)
+        return job

@@ -1,0 +1,99 @@
+"""The tick: chores that keep the promises when processes die. Each is idempotent, bounded, and runs once per call.
+
+Any number of ticks may run at the same time: every write is conditional.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from crawler.doorbell import Doorbell
+from crawler.model import CrawlStatus, ErrorCode, Kind, Outcome, UrlStatus
+from crawler.settings import Settings
+from crawler.store.crawls import Crawls
+from crawler.store.finish import Finisher
+from crawler.store.frontier import Frontier
+from crawler.store.robots import RobotsFiles
+
+log = logging.getLogger(__name__)
+
+_DELETE_BATCHES_PER_TICK = 5
+_ROBOTS_KEPT_SECONDS = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class TickCounts:
+    """What one tick did."""
+
+    taken_back: int = 0
+    ended: int = 0
+    deleted: int = 0
+    rung: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """The chores of one database."""
+
+    settings: Settings
+    crawls: Crawls
+    frontier: Frontier
+    finisher: Finisher
+    robots: RobotsFiles
+    doorbell: Doorbell
+
+    async def tick(self) -> TickCounts:
+        """Run every chore once."""
+        counts = TickCounts(
+            taken_back=await self.take_back_leases(),
+            ended=await self.end_overdue_crawls(),
+            deleted=await self.delete_expired(),
+            rung=await self.ring_for_due_work(),
+        )
+        if counts.taken_back or counts.ended:
+            log.info("tick: %s", counts)
+        return counts
+
+    async def take_back_leases(self) -> int:
+        """Leases of workers that went silent: queue the URL again, or give up after the last attempt."""
+        outcomes = [
+            Outcome(
+                lease,
+                UrlStatus.QUEUED if lease.attempt < self.settings.max_attempts else UrlStatus.ERRORED,
+                ErrorCode.WORKER_LOST,
+                retry_after_seconds=0.0,
+            )
+            for lease in await self.frontier.expired()
+        ]
+        for outcome in outcomes:
+            await self.finisher.finish([outcome])
+        return len(outcomes)
+
+    async def end_overdue_crawls(self) -> int:
+        """Crawls past their deadline or their account's budget of browser time."""
+        ended = 0
+        for crawl_id in await self.crawls.overdue():
+            ended += await self.crawls.end(crawl_id, CrawlStatus.CANCELLED_DUE_TO_TIMEOUT)
+        budget = self.settings.max_daily_browser_seconds
+        if budget:
+            for crawl_id in await self.crawls.over_budget(round(budget * 1000)):
+                ended += await self.crawls.end(crawl_id, CrawlStatus.CANCELLED_DUE_TO_LIMITS)
+        return ended
+
+    async def delete_expired(self) -> int:
+        """Results past their retention, a few small batches at a time."""
+        deleted = 0
+        for _ in range(_DELETE_BATCHES_PER_TICK):
+            batch = await self.crawls.delete_expired()
+            deleted += batch
+            if batch == 0:
+                break
+        return deleted + await self.robots.delete_stale(older_than_seconds=_ROBOTS_KEPT_SECONDS)
+
+    async def ring_for_due_work(self) -> int:
+        """Ring for every kind that has a due host: a ring that got lost costs one tick, no more."""
+        kinds = [kind for kind in Kind if await self.frontier.is_due(kind)]
+        for kind in kinds:
+            await self.doorbell.ring(kind)
+        return len(kinds)

@@ -1,0 +1,289 @@
+"""One lease -> one outcome, in reading order: robots.txt, fetch or render, classify, extract.
+
+Expected bad things are values: a page that fails, that robots.txt forbids or that redirects out of reach ends as an
+`Outcome` like any other. Nothing here writes to the database except by way of the robots.txt cache and host turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from crawler import politeness, urls
+from crawler.discovery import Discovery
+from crawler.extract.content_type import classify
+from crawler.extract.converter import Converter
+from crawler.extract.encoding import decode
+from crawler.fetch.browser import Renderer
+from crawler.fetch.http import HttpFetcher
+from crawler.jobs import Job, Jobs
+from crawler.model import ErrorCode, Failure, Lease, Outcome, Refusal, Rendered, Response, Role, UrlStatus
+from crawler.robots import signal_conflict
+from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
+from crawler.settings import Settings
+from crawler.store.frontier import Frontier
+from crawler.store.hosts import Hosts
+
+#: Answers that another try may better; any other status is the page's own.
+_PASSING = frozenset({408, 429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the pipeline works with; `renderer` is None in a process that does not render."""
+
+    settings: Settings
+    frontier: Frontier
+    hosts: Hosts
+    jobs: Jobs
+    robots: RobotsCache
+    fetcher: HttpFetcher
+    converter: Converter
+    renderer: Renderer | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    html: str
+    title: str
+    links: Iterable[str]
+    markdown: str | None
+
+
+class PagePipeline:
+    """Runs leases. One for all pumps of a process."""
+
+    def __init__(self, parts: Parts, *, rng: random.Random, wall_clock: Callable[[], datetime]) -> None:
+        self._settings = parts.settings
+        self._frontier = parts.frontier
+        self._hosts = parts.hosts
+        self._jobs = parts.jobs
+        self._robots = parts.robots
+        self._fetcher = parts.fetcher
+        self._converter = parts.converter
+        self._renderer = parts.renderer
+        self._rng = rng
+        self._wall_clock = wall_clock
+        self._discovery = Discovery(parts.robots, parts.fetcher, parts.settings, rng)
+
+    async def run(self, lease: Lease) -> Outcome:
+        """Do what the lease allows."""
+        job = await self._jobs.get(lease.crawl_id)
+        if job is None:
+            return Outcome(lease, UrlStatus.CANCELLED, "deleted")
+        match lease.role:
+            case Role.DISCOVERY:
+                return await self._discovery.name_sitemaps(lease, job)
+            case Role.SITEMAP:
+                return await self._discovery.read_sitemap(lease, job)
+            case Role.PAGE:
+                return await self._run_page(lease, job)
+            case other:
+                assert_never(other)
+
+    async def _run_page(self, lease: Lease, job: Job) -> Outcome:
+        rules = await self._robots.get(urls.origin_of(lease.url), lease.host_id)
+        match rules:
+            case Hold(seconds):
+                return _give_back(lease, seconds)
+            case Unreachable(Failure() as failure):
+                return self._failed(lease, failure)
+            case Unreachable(Refusal() as refusal):
+                return Outcome(lease, refusal.status, refusal.reason)
+            case Rules(fetched=True) if lease.interval_ms:
+                return _give_back(lease, 0.0)  # robots.txt has had the host's turn
+            case Rules():
+                pass
+            case other:
+                assert_never(other)
+        refused = _judge(rules, lease.url, job)
+        if refused is not None:
+            return Outcome(lease, refused.status, refused.reason)
+        if job.options.render:
+            return await self._render(lease, job)
+        return await self._fetch(lease, job)
+
+    async def _fetch(self, lease: Lease, job: Job) -> Outcome:
+        if not await self._frontier.confirm(lease):
+            return _give_back(lease, 0.0)
+
+        async def may_follow(_from: str, to: str) -> Refusal | None:
+            return await self._may_follow(to, job)
+
+        answer = await self._fetcher.fetch(
+            lease.url,
+            max_bytes=self._settings.max_document_bytes,
+            timeout_seconds=self._settings.fetch_timeout_seconds,
+            on_redirect=may_follow,
+        )
+        match answer:
+            case Failure():
+                return self._failed(lease, answer)
+            case Refusal(status=status, reason=reason):
+                return Outcome(lease, status, reason)
+            case Response():
+                return await self._extract(lease, job, answer)
+            case other:
+                assert_never(other)
+
+    async def _render(self, lease: Lease, job: Job) -> Outcome:
+        assert self._renderer is not None
+        confirmed = False
+
+        async def may_navigate(url: str) -> Refusal | None:
+            nonlocal confirmed
+            if not confirmed:
+                # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
+                confirmed = True
+                return None if await self._frontier.confirm(lease) else _LOST_TURN
+            return await self._may_follow(url, job)
+
+        answer = await self._renderer.render(
+            lease.url,
+            crawl_id=lease.crawl_id,
+            options=job.rendering,
+            deadline_seconds=self._settings.render_timeout_seconds,
+            on_document=may_navigate,
+        )
+        match answer:
+            case Failure():
+                return self._failed(lease, answer)
+            case Refusal() if answer is _LOST_TURN:
+                return _give_back(lease, 0.0)
+            case Refusal(status=status, reason=reason):
+                return Outcome(lease, status, reason)
+            case Rendered():
+                return await self._finish_rendered(lease, job, answer)
+            case other:
+                assert_never(other)
+
+    async def _may_follow(self, url: str, job: Job) -> Refusal | None:
+        """One more hop: the target's own robots.txt and its own turn. Off-site redirects are followed, as
+        Cloudflare does (contract B.6); what an exclude pattern names is not fetched by a detour either."""
+        if job.scope.decide(url) == "excluded":
+            return Refusal(UrlStatus.SKIPPED, "excluded")
+        origin = urls.origin_of(url)
+        rules = self._robots.known(origin)
+        while rules is None:
+            host = urls.host_of(url)
+            await asyncio.sleep(await self._hosts.reserve(host))
+            answer = await self._robots.get(origin, (await self._hosts.ensure([host]))[host])
+            if isinstance(answer, Hold):
+                await asyncio.sleep(answer.seconds)
+            else:
+                rules = answer
+        if isinstance(rules, Unreachable):
+            verdict = rules.verdict
+            return verdict if isinstance(verdict, Refusal) else Refusal(UrlStatus.ERRORED, verdict.code)
+        refused = _judge(rules, url, job)
+        if refused is None:
+            await asyncio.sleep(await self._hosts.reserve(urls.host_of(url)))
+        return refused
+
+    async def _extract(self, lease: Lease, job: Job, response: Response) -> Outcome:
+        """A static answer: classify, parse, convert."""
+        outcome = self._outcome(lease, response)
+        if outcome.status is UrlStatus.QUEUED or not response.body:
+            return outcome
+        content_type = response.headers.get("content-type")
+        kind = classify(content_type, response.body, response.headers.get("content-disposition"))
+        if isinstance(kind, Failure):
+            if outcome.status is UrlStatus.ERRORED:
+                return outcome
+            return replace(outcome, status=UrlStatus.ERRORED, reason=kind.code)
+        html = decode(response.body, content_type)
+        markdown_wanted = "markdown" in job.options.formats
+        extract = await self._converter.extract(html, response.url, markdown=markdown_wanted)
+        if isinstance(extract, Failure):
+            return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)
+        page = extract.page
+        links = [link.url for link in page.links]
+        return self._with_content(outcome, job, _Content(html, page.title, links, extract.markdown))
+
+    async def _finish_rendered(self, lease: Lease, job: Job, rendered: Rendered) -> Outcome:
+        outcome = replace(self._outcome(lease, rendered.response), browser_seconds=rendered.browser_seconds)
+        if outcome.status is UrlStatus.QUEUED:
+            return outcome
+        markdown: str | Failure | None = None
+        if "markdown" in job.options.formats:
+            markdown = await self._converter.convert(rendered.html, rendered.response.url)
+            if isinstance(markdown, Failure):
+                return replace(outcome, status=UrlStatus.ERRORED, reason=markdown.code)
+        content = _Content(rendered.html, rendered.title, rendered.links, markdown)
+        return self._with_content(outcome, job, content)
+
+    def _with_content(self, outcome: Outcome, job: Job, content: _Content) -> Outcome:
+        """Add what the crawl asked for. Links of error pages and of pages off the site are not followed."""
+        outcome = replace(outcome, title=content.title)
+        html = content.html if "html" in job.options.formats else None
+        if len(html or "") + len(content.markdown or "") > self._settings.max_record_bytes:
+            return replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.TOO_LARGE)
+        follows = (
+            outcome.status is UrlStatus.COMPLETED
+            and job.options.source != "sitemaps"
+            and job.scope.decide(outcome.final_url or outcome.lease.url) not in {"external", "subdomain"}
+        )
+        found = job.find(content.links) if follows else ()
+        return replace(outcome, html=html, markdown=content.markdown, found=found)
+
+    def _outcome(self, lease: Lease, response: Response) -> Outcome:
+        """By the HTTP status alone: completed, errored, or another try later."""
+        outcome = Outcome(
+            lease,
+            UrlStatus.COMPLETED,
+            http_status=response.status,
+            final_url=response.url,
+            title="",
+            last_modified=response.headers.get("last-modified"),
+        )
+        if 200 <= response.status < 300:
+            return outcome
+        cap = timedelta(seconds=self._settings.retry_after_cap_seconds)
+        asked = politeness.retry_after(response.headers.get("retry-after"), self._wall_clock(), cap)
+        pushed = politeness.host_backoff(response.status, lease.attempt, asked)
+        outcome = replace(
+            outcome,
+            status=UrlStatus.ERRORED,
+            reason=ErrorCode.HTTP_ERROR,
+            host_backoff_seconds=pushed.total_seconds() if pushed else 0.0,
+        )
+        if response.status in _PASSING and lease.attempt < self._settings.max_attempts:
+            delay = asked or politeness.backoff(lease.attempt, self._rng)
+            return replace(outcome, status=UrlStatus.QUEUED, retry_after_seconds=delay.total_seconds())
+        return outcome
+
+    def _failed(self, lease: Lease, failure: Failure) -> Outcome:
+        pushed = politeness.host_backoff(None, lease.attempt, None) if failure.code in _HOST_IS_AWAY else None
+        again = failure.retryable and lease.attempt < self._settings.max_attempts
+        return Outcome(
+            lease,
+            UrlStatus.QUEUED if again else UrlStatus.ERRORED,
+            failure.code,
+            retry_after_seconds=politeness.backoff(lease.attempt, self._rng).total_seconds()
+            if again
+            else 0.0,
+            host_backoff_seconds=pushed.total_seconds() if again and pushed else 0.0,
+        )
+
+
+_LOST_TURN = Refusal(UrlStatus.QUEUED, "turn")
+_HOST_IS_AWAY = frozenset({ErrorCode.CONNECT_FAILED, ErrorCode.DNS_FAILURE, ErrorCode.TIMEOUT})
+
+
+def _judge(rules: Rules, url: str, job: Job) -> Refusal | None:
+    """robots.txt and content signals for one URL (contract B.2, B.3)."""
+    if not rules.robots.allowed(url):
+        return Refusal(UrlStatus.DISALLOWED, "robots")
+    purposes = frozenset(job.options.crawl_purposes)
+    if signal_conflict(rules.robots.signals(url), purposes, job.options.content_use):
+        return Refusal(UrlStatus.DISALLOWED, "content_signal")
+    return None
+
+
+def _give_back(lease: Lease, seconds: float) -> Outcome:
+    """Hand the lease back: it was not its turn, so it does not count."""
+    return Outcome(lease, UrlStatus.QUEUED, "turn", retry_after_seconds=seconds, give_attempt_back=True)

@@ -1,0 +1,211 @@
+"""The pump: leases due URLs over all running crawls and runs each as its own task. The loop owns the state and decides
+nothing.
+
+One pump per kind and process. Pages outlive a run's budget: the next run of the same process finds them in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from crawler.doorbell import Doorbell
+from crawler.errors import Unavailable
+from crawler.model import Kind, Lease, Outcome, UrlStatus
+from crawler.page import PagePipeline
+from crawler.settings import Settings
+from crawler.store.finish import Finisher
+from crawler.store.frontier import Frontier
+from crawler.writer import Writer
+
+log = logging.getLogger(__name__)
+
+#: Look into the database at least so often while a run lasts, whatever the doorbell says.
+_POLL_SECONDS = 0.5
+#: Leases are held on to so often; this is also how soon a worker learns that a crawl was cancelled.
+_HEARTBEAT_SECONDS = 1.0
+#: A page that is cancelled at a stop gets so long to clean up after itself.
+_HAND_BACK_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Flight:
+    lease: Lease
+    task: asyncio.Task[None]
+    lost: bool = False
+
+
+class Pump:
+    """Runs leases of one kind, up to `slots` at once. `run` may be called again and again, never twice at once."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        slots: int,
+        frontier: Frontier,
+        finisher: Finisher,
+        pipeline: PagePipeline,
+        doorbell: Doorbell,
+        settings: Settings,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.kind = kind
+        self._slots = slots
+        self._frontier = frontier
+        self._pipeline = pipeline
+        self._doorbell = doorbell
+        self._lease_seconds = settings.lease_seconds
+        self._max_attempts = settings.max_attempts
+        self._monotonic = monotonic
+        self._writer = Writer(finisher, on_queued=self._on_queued, give_up_seconds=settings.lease_seconds)
+        self._flights: dict[int, _Flight] = {}
+        self._wake = asyncio.Event()
+        #: Nothing is due before, as far as we know; a ring means that we do not know any more.
+        self._idle_until = 0.0
+        #: When the leases in flight were last known to be ours.
+        self._held_at = 0.0
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of the pages in flight."""
+        return tuple(sorted({flight.lease.host for flight in self._flights.values()}))
+
+    def ring(self) -> None:
+        """Look for due URLs now."""
+        self._idle_until = 0.0
+        self._wake.set()
+
+    async def run(self, budget_seconds: float, stop: asyncio.Event) -> float | None:
+        """Pump until the budget is spent, nothing is due within it, or `stop` is set.
+
+        Returns the seconds until there is work again, None when nothing is waiting."""
+        ends_at = self._monotonic() + budget_seconds
+        async with self._heartbeat():
+            while True:
+                self._wake.clear()
+                next_due = await self._lease()
+                left = ends_at - self._monotonic()
+                if stop.is_set() or left <= 0:
+                    return next_due
+                if not self._flights and (next_due is None or next_due > left):
+                    return next_due
+                pause = _POLL_SECONDS if next_due is None else min(next_due, _POLL_SECONDS)
+                await self._wait(min(left, max(pause, 0.001)))
+
+    async def wait_for_ring(self, seconds: float) -> None:
+        """Sleep until a ring, or for so long."""
+        await self._wait(seconds)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Let the pages in flight finish for so long; hand back the rest, their attempts uncounted."""
+        async with self._heartbeat():
+            tasks = [flight.task for flight in self._flights.values()]
+            if tasks:
+                await asyncio.wait(tasks, timeout=grace_seconds)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks, timeout=_HAND_BACK_SECONDS)
+            await self._writer.close()
+
+    async def _lease(self) -> float | None:
+        """Fill the free slots. A lease for each slot that gets free would cost a transaction each, so a quarter of
+        them must be. Returns the seconds until something may be due."""
+        free = self._slots - len(self._flights)
+        if free < max(1, self._slots // 4):
+            return _POLL_SECONDS
+        wait_seconds = self._idle_until - self._monotonic()
+        if wait_seconds > 0:
+            return wait_seconds
+        try:
+            leased = await self._frontier.lease(self.kind, free)
+        except Unavailable as error:
+            log.warning("no leases: %s", error.message)
+            return _POLL_SECONDS
+        if not self._flights:
+            self._held_at = self._monotonic()
+        for lease in leased.leases:
+            task = asyncio.create_task(self._run(lease), name=f"page-{lease.url_id}")
+            self._flights[lease.url_id] = _Flight(lease, task)
+        if len(leased.leases) == free:
+            # There is more than this process can take: call another one.
+            await self._doorbell.ring(self.kind)
+            return 0.0
+        due = leased.next_due_seconds
+        self._idle_until = self._monotonic() + (_POLL_SECONDS if due is None else min(due, _POLL_SECONDS))
+        return due
+
+    async def _run(self, lease: Lease) -> None:
+        try:
+            outcome = await self._outcome(lease)
+            if outcome is not None:
+                await self._writer.write(outcome)
+        finally:
+            self._flights.pop(lease.url_id, None)
+            self._wake.set()
+
+    async def _outcome(self, lease: Lease) -> Outcome | None:
+        try:
+            return await self._pipeline.run(lease)
+        except asyncio.CancelledError:
+            flight = self._flights.get(lease.url_id)
+            if flight is not None and flight.lost:
+                return None
+            return Outcome(lease, UrlStatus.QUEUED, "released", give_attempt_back=True)
+        except Unavailable as error:
+            log.warning("page %s handed back: %s", lease.url, error.message)
+            return Outcome(
+                lease, UrlStatus.QUEUED, "unavailable", retry_after_seconds=1, give_attempt_back=True
+            )
+        except Exception:
+            log.exception("page %s failed inside the crawler", lease.url)
+            again = lease.attempt < self._max_attempts
+            return Outcome(
+                lease, UrlStatus.QUEUED if again else UrlStatus.ERRORED, "internal", retry_after_seconds=1
+            )
+
+    @asynccontextmanager
+    async def _heartbeat(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._beat(), name=f"heartbeat-{self.kind}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        """Hold on to the leases in flight; drop pages whose lease is gone, or may be because nobody answers."""
+        while True:
+            await asyncio.sleep(min(_HEARTBEAT_SECONDS, self._lease_seconds / 4))
+            leases = [flight.lease for flight in self._flights.values()]
+            asked_at = self._monotonic()
+            try:
+                held = await self._frontier.extend(leases)
+            except Unavailable:
+                if asked_at - self._held_at > self._lease_seconds * 0.75:
+                    self._drop({lease.url_id for lease in leases})
+                continue
+            self._held_at = asked_at
+            self._drop({lease.url_id for lease in leases} - held)
+
+    def _drop(self, lost: set[int]) -> None:
+        for url_id in lost:
+            flight = self._flights.get(url_id)
+            # A page whose outcome is being written is no longer leased, and rightly so.
+            if flight is not None and not self._writer.has(url_id):
+                flight.lost = True
+                flight.task.cancel()
+
+    async def _on_queued(self) -> None:
+        self.ring()
+        await self._doorbell.ring(self.kind)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until a page is done, the bell rings, or time is up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()

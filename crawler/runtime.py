@@ -1,0 +1,219 @@
+"""The composition root: reads the settings once and builds everything. Nothing else asks in which mode it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import random
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Self
+
+from crawler.doorbell import Doorbell, LocalDoorbell
+from crawler.errors import ConfigurationError, CrawlError, Unavailable
+from crawler.extract.converter import Converter
+from crawler.fetch.browser import Renderer
+from crawler.fetch.egress import Egress
+from crawler.fetch.http import HttpFetcher
+from crawler.fetch.proxy import EgressProxy
+from crawler.jobs import Jobs
+from crawler.maintenance import Maintenance
+from crawler.model import Kind
+from crawler.page import PagePipeline, Parts
+from crawler.pump import Pump
+from crawler.robots_cache import RobotsCache
+from crawler.service import CrawlService
+from crawler.settings import Settings
+from crawler.store import migrate
+from crawler.store.crawls import Crawls
+from crawler.store.database import Database, wall_clock_ms
+from crawler.store.finish import Finisher
+from crawler.store.frontier import Frontier, Politeness
+from crawler.store.hosts import Hosts
+from crawler.store.records import Records
+from crawler.store.robots import RobotsFiles
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Everything one process needs, opened and closed in order: `async with Runtime(settings) as runtime`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        doorbell: Doorbell | None = None,
+        also_allow_host: str | None = None,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        """`doorbell` rings other processes; None: there are none. `also_allow_host` may be crawled wherever it is,
+        because the person at the keyboard typed it. `clock_ms` is the clock of a SQLite database."""
+        self.settings = settings
+        self._local = LocalDoorbell()
+        self._doorbell = doorbell or self._local
+        self._exit = AsyncExitStack()
+        self._lock: IO[str] | None = None
+        retention_ms = settings.retention_seconds * 1000
+        default_delay_ms = round(settings.default_delay * 1000)
+
+        self.database = Database(settings.database, pool_size=settings.database_pool_size, clock=clock_ms)
+        hosts = Hosts(self.database, default_delay_ms=default_delay_ms)
+        self._crawls = Crawls(
+            self.database, hosts, max_crawl_ms=settings.max_crawl_seconds * 1000, retention_ms=retention_ms
+        )
+        self._frontier = Frontier(
+            self.database,
+            Politeness(default_delay_ms, settings.host_concurrency),
+            lease_ms=round(settings.lease_seconds * 1000),
+        )
+        self._finisher = Finisher(
+            self.database, hosts, retention_ms=retention_ms, max_sitemaps=settings.max_sitemaps
+        )
+        robots_files = RobotsFiles(self.database)
+
+        self._egress = Egress(settings, also_allow_host=also_allow_host)
+        self._fetcher = HttpFetcher(self._egress, settings)
+        self._renderer = Renderer(EgressProxy(self._egress, settings), settings)
+        self._converter = Converter(settings)
+        robots = RobotsCache(robots_files, self._fetcher, settings)
+        parts = Parts(
+            settings=settings,
+            frontier=self._frontier,
+            hosts=hosts,
+            jobs=Jobs(self._crawls),
+            robots=robots,
+            fetcher=self._fetcher,
+            converter=self._converter,
+            renderer=self._renderer,
+        )
+        self._pipeline = PagePipeline(parts, rng=random.Random(), wall_clock=lambda: datetime.now(UTC))  # noqa: S311
+        self._pumps = {kind: self._make_pump(kind) for kind in Kind}
+        self.maintenance = Maintenance(
+            settings, self._crawls, self._frontier, self._finisher, robots_files, self._doorbell
+        )
+        self.service = CrawlService(
+            settings=settings,
+            policy=self._egress.policy,
+            crawls=self._crawls,
+            records=Records(self.database, page_bytes=settings.page_bytes),
+            hosts=hosts,
+            robots=robots,
+            doorbell=self._doorbell,
+        )
+
+    def _make_pump(self, kind: Kind) -> Pump:
+        slots = self.settings.static_slots if kind is Kind.STATIC else self.settings.render_slots
+        pump = Pump(
+            kind,
+            slots=slots,
+            frontier=self._frontier,
+            finisher=self._finisher,
+            pipeline=self._pipeline,
+            doorbell=self._doorbell,
+            settings=self.settings,
+        )
+        self._local.on_ring(kind, pump.ring)
+        return pump
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.database.close)
+            if self.settings.embedded and self.database.is_sqlite:
+                self._lock = self._lock_data()
+                stack.callback(self._lock.close)
+                # Embedded, this process is the only one that migrates, and the only one that can hold leases.
+                await migrate.upgrade_async(self.settings.database)
+                await self._crawls.void_leases()
+            stack.callback(self._egress.close)
+            await stack.enter_async_context(self._fetcher)
+            await stack.enter_async_context(self._renderer)
+            stack.push_async_callback(self._converter.close)
+            self._exit = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Hosts of the pages that this process is fetching right now."""
+        return tuple(sorted({host for pump in self._pumps.values() for host in pump.hosts}))
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Do everything in this process, until `stop` is set: pumps of both kinds and the tick."""
+        async with asyncio.TaskGroup() as group:
+            for kind in Kind:
+                group.create_task(self._pump_until(kind, stop), name=f"pump-{kind}")
+            group.create_task(self._tick_until(stop), name="tick")
+
+    async def pump(self, kind: Kind, budget_seconds: float, stop: asyncio.Event) -> float | None:
+        """One bounded run of a pump; see `Pump.run`."""
+        return await self._pumps[kind].run(budget_seconds, stop)
+
+    async def stop_pumps(self) -> None:
+        """Let pages in flight finish for a while, then hand them back."""
+        await asyncio.gather(*(pump.stop(self.settings.stop_seconds) for pump in self._pumps.values()))
+
+    async def ready(self) -> Mapping[str, str]:
+        """Whether each part does its work: "ok", or what is wrong in one sentence."""
+        parts = {"database": "ok", "schema": "ok", "broker": await self._doorbell.check()}
+        try:
+            version = await migrate.current(self.database)
+            if version != migrate.head():
+                parts["schema"] = f"version {version or 'none'}, needs {migrate.head()}: run `crawl migrate`"
+        except CrawlError as error:
+            parts["database"] = error.message
+            parts["schema"] = "unknown"
+        if self.settings.embedded:
+            parts["browser"] = await self.check_browser()
+        return parts
+
+    async def check_browser(self) -> str:
+        """ "ok", or why this process cannot render."""
+        try:
+            await self._renderer.check()
+        except CrawlError as error:
+            return error.message
+        return "ok"
+
+    async def _pump_until(self, kind: Kind, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                due = await self._pumps[kind].run(self.settings.pump_seconds, stop)
+            except Exception:
+                log.exception("the %s pump failed; it goes on", kind)
+                due = 1.0
+            if due is None or due > 0:
+                await self._pumps[kind].wait_for_ring(min(due or 1.0, 1.0))
+        await self._pumps[kind].stop(self.settings.stop_seconds)
+
+    async def _tick_until(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self.maintenance.tick()
+            except Unavailable as error:
+                log.warning("no tick: %s", error.message)
+            except Exception:
+                log.exception("the tick failed; it goes on")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.tick_seconds):
+                    await stop.wait()
+
+    def _lock_data(self) -> IO[str]:
+        """Refuse to be the second process on one SQLite file: its leases would be taken from it."""
+        path = Path(self.settings.database.removeprefix("sqlite:///") + ".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            message = (
+                f"Another process is using {path.parent}; stop it, or set CRAWL_DATA_DIR to another folder"
+            )
+            raise ConfigurationError(message) from error
+        return file

@@ -1,0 +1,164 @@
+"""The use cases of an API client: start a crawl, read it, cancel it, list crawls."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+
+from crawler import urls
+from crawler.doorbell import Doorbell
+from crawler.errors import InvalidRequest
+from crawler.fetch.addresses import Policy, is_forbidden_host
+from crawler.jobs import parse_job
+from crawler.model import CrawlStatus, CrawlView, Found, Kind, RecordPage, UrlStatus
+from crawler.options import CrawlOptions
+from crawler.robots import signal_conflict
+from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
+from crawler.settings import Settings
+from crawler.store.crawls import Crawls, NewCrawl, Quotas
+from crawler.store.hosts import Hosts
+from crawler.store.records import Records
+from crawler.urls import Url
+
+#: How long POST waits for robots.txt before it accepts the crawl and leaves the decision to the worker.
+_PROBE_SECONDS = 0.8
+
+SIGNAL_CONFLICT = "Crawl disallowed by Content-Signal directive (purpose or use level)"
+
+
+class CrawlService:
+    """One per process. Every method takes the account that asks; another account's crawl does not exist for it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        policy: Policy,
+        crawls: Crawls,
+        records: Records,
+        hosts: Hosts,
+        robots: RobotsCache,
+        doorbell: Doorbell,
+    ) -> None:
+        self._policy = policy
+        self._crawls = crawls
+        self._records = records
+        self._hosts = hosts
+        self._robots = robots
+        self._doorbell = doorbell
+        self._quotas = Quotas(settings.max_running_crawls, settings.max_daily_crawls)
+        #: robots.txt fetches that outlive their POST.
+        self._probes: set[asyncio.Task[Rules | Hold | Unreachable]] = set()
+
+    async def create(
+        self,
+        account_id: str,
+        options: CrawlOptions,
+        *,
+        request_hash: str,
+        idempotency_key: str | None = None,
+        is_retry: bool = False,
+    ) -> str:
+        """Accept a crawl and return its id; from then on it is durable and readable.
+
+        Raises InvalidRequest for a target that may not be crawled, or whose content signals refuse the declared
+        purposes; RateLimited when a quota is used up.
+        """
+        seed = parse_job("", options).seed
+        if is_forbidden_host(seed.host, seed.port, self._policy):
+            raise InvalidRequest("url: this address may not be crawled; name a public http(s) host")
+        await self._check_signals(seed, options)
+        found = Found(seed.href, urls.key(seed.href), seed.host)
+        robots_url = f"{seed.origin}/robots.txt"
+        kind = Kind.RENDER if options.render else Kind.STATIC
+        crawl_id = await self._crawls.create(
+            NewCrawl(
+                account_id=account_id,
+                seed=found,
+                options=options.to_json(),
+                kind=kind,
+                url_limit=options.limit,
+                max_depth=options.depth,
+                discovery=None
+                if options.source == "links"
+                else Found(robots_url, urls.key(robots_url), seed.host),
+                request_hash=request_hash,
+                idempotency_key=idempotency_key,
+                is_retry=is_retry,
+            ),
+            self._quotas,
+        )
+        await self._doorbell.ring(kind)
+        return crawl_id
+
+    async def read(
+        self,
+        account_id: str,
+        crawl_id: str,
+        *,
+        cursor: int = 0,
+        limit: int = 50,
+        status: UrlStatus | None = None,
+    ) -> RecordPage:
+        """The crawl and some of its records (contract A.5, A.9). Raises NotFound."""
+        return await self._records.read(account_id, crawl_id, cursor=cursor, limit=limit, status=status)
+
+    async def receipt(self, account_id: str, crawl_id: str) -> Mapping[str, Mapping[str, int]]:
+        """Every record's fate: by status, by the reason that decided. Raises NotFound."""
+        return await self._crawls.reasons(account_id, crawl_id)
+
+    async def cancel(self, account_id: str, crawl_id: str) -> None:
+        """End a running crawl; what is finished stays readable. Raises NotFound, NotCancellable."""
+        await self._crawls.cancel(account_id, crawl_id)
+
+    async def list_crawls(
+        self, account_id: str, *, status: CrawlStatus | None, cursor: str | None, limit: int
+    ) -> tuple[tuple[CrawlView, ...], str | None]:
+        """Crawls of the account, newest first, and the cursor of the next page. Raises InvalidRequest for a cursor
+        that is not ours."""
+        before = None if cursor is None else _decode_cursor(cursor)
+        views = await self._crawls.list_views(account_id, status=status, before=before, limit=limit + 1)
+        shown = views[:limit]
+        more = len(views) > limit and shown
+        return tuple(shown), _encode_cursor(shown[-1]) if more else None
+
+    async def _check_signals(self, seed: Url, options: CrawlOptions) -> None:
+        """Content signals of the seed (contract B.3). Slow, failing or busy: the worker decides later."""
+        rules = self._robots.known(seed.origin)
+        if rules is None:
+            probe = asyncio.create_task(self._probe(seed), name=f"probe-{seed.host}")
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
+            done, _ = await asyncio.wait({probe}, timeout=_PROBE_SECONDS)
+            answer = probe.result() if done else None
+            rules = answer if isinstance(answer, Rules) else None
+        if not isinstance(rules, Rules):
+            return
+        signals = rules.robots.signals(seed.href)
+        if signal_conflict(signals, frozenset(options.crawl_purposes), options.content_use):
+            raise InvalidRequest(SIGNAL_CONFLICT)
+
+    async def _probe(self, seed: Url) -> Rules | Hold | Unreachable:
+        host_id = (await self._hosts.ensure([seed.host]))[seed.host]
+        stored = await self._robots.stored(seed.origin)
+        if stored is not None:
+            return stored
+        # The request is a document like any other: it takes its turn at the host.
+        delay_seconds = await self._hosts.reserve(seed.host)
+        await asyncio.sleep(delay_seconds)
+        return await self._robots.get(seed.origin, host_id)
+
+
+def _encode_cursor(view: CrawlView) -> str:
+    return base64.urlsafe_b64encode(json.dumps([view.created_at, view.id]).encode()).decode()
+
+
+def _decode_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        created_at, crawl_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return int(created_at), str(crawl_id)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidRequest("cursor: not one of ours; use the cursor of the page before") from error
