@@ -129,7 +129,9 @@ class Settings(BaseSettings):
     chromium: Path | None = Field(None, description="browser to use instead of the first one found")
     allow_unsandboxed: bool = Field(False, description="let root render without Chromium's sandbox")
     render_timeout_seconds: float = Field(90.0, gt=0, le=180, description="wall clock of one rendered page")
+    settle_seconds: float = Field(2.0, ge=0, le=30, description="longest wait for a page's scripts to come to rest")
     pages_per_browser: int = Field(200, ge=1, description="navigations before the browser is replaced")
+    contexts_per_browser: int = Field(16, ge=1, le=64, description="crawls whose cookies one browser keeps")
     navigations_per_page: int = Field(50, ge=1, description="navigations before a page is replaced")
     browser_memory_bytes: int = Field(
         1536 << 20, ge=256 << 20, description="process tree before it is replaced"
