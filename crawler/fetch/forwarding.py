@@ -1,0 +1,207 @@
+"""HTTP/1 between the browser and an origin: read one request strictly, say it anew, carry the answer back.
+
+One request per connection. Bytes are never spliced after a plain request, or a browser that reuses the connection
+would hand the next site's request to this one. Only a CONNECT tunnel carries bytes as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import h11
+
+from crawler import urls
+
+_MAX_HEAD_BYTES = 64 * 1024
+_MAX_INFORMATIONAL = 20
+_CHUNK_BYTES = 64 * 1024
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:@/\[\]]+):([0-9]{1,5})", re.IGNORECASE)
+#: RFC 9110, 7.6.1: meant for one connection. `transfer-encoding` is left to h11, which frames anew.
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"proxy-connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"proxy-authorization",
+     b"proxy-authenticate", b"host")
+)  # fmt: skip
+
+#: Counts bytes; False when no more may pass.
+Spend = Callable[[int], bool]
+_Headers = list[tuple[bytes, bytes]]
+
+
+class Stream(NamedTuple):
+    """The two halves of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+@dataclass(frozen=True, slots=True)
+class BadRequest:
+    """A request head that no browser sends."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the browser asks for; its host is the one that the URL or the CONNECT target names."""
+
+    host: str
+    port: int
+    forward: Callable[[Stream, Stream, Spend], Awaitable[None]] = field(repr=False)
+    is_tunnel: bool = False
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request | BadRequest:
+    """Read one request head. Raises ConnectionResetError when the browser leaves in the middle of it."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
+    try:
+        head = await _next_event(connection, reader)
+    except h11.RemoteProtocolError as error:
+        return BadRequest(str(error))
+    if not isinstance(head, h11.Request):
+        raise ConnectionResetError("left without a request")
+    names = [name for name, _ in head.headers]
+    if b"transfer-encoding" in names and b"content-length" in names:
+        return BadRequest("two framings")
+    return _tunnel(head, connection) if head.method == b"CONNECT" else _plain(head, connection)
+
+
+async def answer(writer: asyncio.StreamWriter, status: bytes) -> None:
+    """Say no, and that the connection ends."""
+    writer.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    await _finish(writer)
+
+
+def _tunnel(head: h11.Request, connection: h11.Connection) -> Request | BadRequest:
+    target = _AUTHORITY.fullmatch(head.target.decode("latin-1"))
+    if target is None:
+        return BadRequest("CONNECT without host:port")
+
+    async def forward(near: Stream, far: Stream, spend: Spend) -> None:
+        near.writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        early, _ = connection.trailing_data
+        if early and spend(len(early)):
+            far.writer.write(early)
+        await asyncio.gather(_copy(near.reader, far.writer, spend), _copy(far.reader, near.writer, spend))
+        await asyncio.gather(_finish(near.writer), _finish(far.writer))
+
+    return Request(target[1], int(target[2]), forward, is_tunnel=True)
+
+
+def _plain(head: h11.Request, connection: h11.Connection) -> Request | BadRequest:
+    url = urls.parse(head.target.decode("latin-1"), max_chars=_MAX_HEAD_BYTES)
+    if isinstance(url, urls.BadUrl) or url.scheme != "http":
+        return BadRequest("not an absolute http URL")
+
+    async def forward(near: Stream, far: Stream, spend: Spend) -> None:
+        origin = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        host = url.origin.removeprefix("http://")
+        said = h11.Request(
+            method=head.method,
+            target=url.path_query,
+            headers=[(b"Host", host.encode("ascii")), *_end_to_end(head.headers), (b"Connection", b"close")],
+        )
+        try:
+            await _send(origin, said, far.writer, spend)
+            await asyncio.gather(
+                _carry(connection, near.reader, origin, far.writer, spend),
+                _carry_answer(origin, far.reader, connection, near.writer, spend),
+            )
+        except (h11.LocalProtocolError, h11.RemoteProtocolError) as error:
+            # Half an answer is on its way perhaps: cut the connection, so that it cannot pass for a whole one.
+            raise ConnectionAbortedError(str(error)) from error
+
+    return Request(url.host, url.port, forward)
+
+
+async def _carry_answer(
+    source: h11.Connection,
+    reader: asyncio.StreamReader,
+    sink: h11.Connection,
+    writer: asyncio.StreamWriter,
+    spend: Spend,
+) -> None:
+    for _ in range(_MAX_INFORMATIONAL + 1):
+        head = await _next_event(source, reader)
+        if not isinstance(head, h11.InformationalResponse):
+            break
+    if not isinstance(head, h11.Response):
+        raise ConnectionAbortedError("no final answer")
+    said = h11.Response(
+        status_code=head.status_code,
+        headers=[*_end_to_end(head.headers), (b"Connection", b"close")],
+        reason=head.reason,
+    )
+    await _send(sink, said, writer, spend)
+    await _carry(source, reader, sink, writer, spend)
+    # This also ends a request body that the origin did not care for.
+    await _finish(writer)
+
+
+async def _carry(
+    source: h11.Connection,
+    reader: asyncio.StreamReader,
+    sink: h11.Connection,
+    writer: asyncio.StreamWriter,
+    spend: Spend,
+) -> None:
+    """The rest of a message, body and end."""
+    while True:
+        event = await _next_event(source, reader)
+        if isinstance(event, h11.Data | h11.EndOfMessage):
+            await _send(sink, event, writer, spend)
+        if not isinstance(event, h11.Data):
+            return
+
+
+async def _send(
+    connection: h11.Connection, event: h11.Event, writer: asyncio.StreamWriter, spend: Spend
+) -> None:
+    data = connection.send(event)
+    if data:
+        if not spend(len(data)):
+            raise ConnectionAbortedError("budget is spent")
+        writer.write(data)
+        await writer.drain()
+
+
+async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Event | None:
+    """The next part of a message; None after its end."""
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Event):
+            return event
+        if event is h11.PAUSED:
+            return None
+        connection.receive_data(await reader.read(_CHUNK_BYTES))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, spend: Spend) -> None:
+    while data := await reader.read(_CHUNK_BYTES):
+        if not spend(len(data)):
+            return
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+async def _finish(writer: asyncio.StreamWriter) -> None:
+    """Close after everything that was written has gone out."""
+    writer.close()
+    await writer.wait_closed()
+
+
+def _end_to_end(headers: h11._headers.Headers) -> _Headers:
+    named = {
+        token.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    dropped = (_HOP_BY_HOP | named) - {b"transfer-encoding", b"content-length"}
+    return [(raw, value) for raw, value in headers.raw_items() if raw.lower() not in dropped]

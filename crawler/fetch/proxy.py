@@ -1,0 +1,165 @@
+"""A forward proxy for the browser, so that it can reach nothing but what `Egress` dials.
+
+Each browser context has a listener of its own on a random loopback port. The port is the identity: it comes with
+budgets and a deadline, and when they are spent its connections are cut. The browser resolves no names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
+
+from crawler.fetch import forwarding
+from crawler.fetch.addresses import normal_host
+from crawler.fetch.egress import Egress
+from crawler.fetch.peer import is_same_user
+from crawler.model import ErrorCode, Failure
+from crawler.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_LOOPBACK = IPv4Address("127.0.0.1")
+#: A connection that has sent no whole request head by then is closed.
+_HEAD_SECONDS = 10.0
+#: Hosts whose last failure is remembered; a page can invent any number of names.
+_MAX_FAILURES = 256
+
+
+class EgressProxy:
+    """Makes listeners. Holds nothing itself, so one serves the whole process."""
+
+    def __init__(self, egress: Egress, settings: Settings) -> None:
+        self._egress = egress
+        self._settings = settings
+
+    @asynccontextmanager
+    async def listener(self) -> AsyncIterator[Listener]:
+        """A listener with full budgets and no deadline. At the end all of its connections are cut."""
+        listener = Listener(self._egress, self._settings)
+        server = await asyncio.start_server(listener.serve, str(_LOOPBACK), 0)
+        listener.port = server.sockets[0].getsockname()[1]
+        # Or a page could ask the proxy for the proxy, and so on.
+        self._egress.close_to_all(_LOOPBACK, listener.port)
+        try:
+            yield listener
+        finally:
+            server.close()
+            await listener.cut()
+            self._egress.reopen(_LOOPBACK, listener.port)
+
+
+class Listener:
+    """What the pages of one browser context may use of the network. Counters are since the last `start_page`."""
+
+    def __init__(self, egress: Egress, settings: Settings) -> None:
+        self.port = 0
+        self.bytes = 0
+        self.requests = 0
+        self.refused = 0
+        self._egress = egress
+        self._settings = settings
+        self._connections: set[asyncio.Task[None]] = set()
+        self._failures: dict[str, Failure] = {}
+        self._is_open = True
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def start_page(self, deadline_seconds: float) -> None:
+        """Fill the budgets for another page. After `deadline_seconds` everything is cut, also of earlier pages."""
+        self.bytes = self.requests = self.refused = 0
+        self._is_open = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(deadline_seconds, self._shut)
+
+    async def cut(self) -> None:
+        """End all connections and accept no request until the next `start_page`."""
+        self._shut()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def failure_for(self, host: str) -> Failure | None:
+        """Why the last connection to this host could not be made; None if it could, or none was asked for."""
+        return self._failures.get(normal_host(host))
+
+    @property
+    def overrun(self) -> Failure | None:
+        """Which budget of the page is spent, if one is."""
+        if self.bytes > self._settings.max_page_bytes:
+            return Failure(ErrorCode.TOO_LARGE, f"page took more than {self._settings.max_page_bytes} bytes")
+        if self.requests > self._settings.max_page_requests:
+            return Failure(
+                ErrorCode.TOO_LARGE, f"page made more than {self._settings.max_page_requests} requests"
+            )
+        return None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle one connection of the browser: one plain request or one tunnel."""
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            if not self._is_open or len(self._connections) >= self._settings.max_page_connections:
+                self.refused += 1
+                return
+            self._connections.add(task)
+            if not is_same_user(writer.transport):
+                self.refused += 1
+                return
+            await self._forward(reader, writer)
+        except (OSError, TimeoutError):
+            # Either end went away, or the browser never said what it wanted.
+            pass
+        finally:
+            self._connections.discard(task)
+            writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(_HEAD_SECONDS):
+            request = await forwarding.read_request(reader)
+        if isinstance(request, forwarding.BadRequest):
+            self.refused += 1
+            log.info("proxy refused a malformed request", extra={"reason": request.reason})
+            await forwarding.answer(writer, b"400 Bad Request")
+            return
+        self.requests += 1
+        if not self._spend(0):
+            return
+        sock = await self._egress.connect(request.host, request.port)
+        if isinstance(sock, Failure):
+            self._remember(request.host, sock)
+            # A tunnel that is refused is an error page to the browser. A plain request is only closed, because an
+            # answer of ours would be taken for the site's own page.
+            if request.is_tunnel:
+                blocked = sock.code is ErrorCode.BLOCKED_DESTINATION
+                await forwarding.answer(writer, b"403 Forbidden" if blocked else b"502 Bad Gateway")
+            return
+        self._failures.pop(normal_host(request.host), None)
+        far_reader, far_writer = await asyncio.open_connection(sock=sock)
+        try:
+            near, far = forwarding.Stream(reader, writer), forwarding.Stream(far_reader, far_writer)
+            await request.forward(near, far, self._spend)
+        finally:
+            far_writer.transport.abort()
+
+    def _spend(self, count: int) -> bool:
+        """Count bytes in either direction. False, and everything is cut, when a budget is spent."""
+        self.bytes += count
+        if self._is_open and self.overrun is not None:
+            self._shut()
+        return self._is_open
+
+    def _remember(self, host: str, failure: Failure) -> None:
+        if failure.code is ErrorCode.BLOCKED_DESTINATION:
+            self.refused += 1
+        self._failures[normal_host(host)] = failure
+        if len(self._failures) > _MAX_FAILURES:
+            self._failures.pop(next(iter(self._failures)))
+
+    def _shut(self) -> None:
+        self._is_open = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        for task in self._connections:
+            task.cancel()
