@@ -49,10 +49,13 @@ class Settings(BaseSettings):
     )
     api_key_email: str = Field("", description="with API_KEY: also accept X-Auth-Email and X-Auth-Key")
     api_key: str = Field("", description="see API_KEY_EMAIL")
-    allowed_hosts: CommaList = Field((), description="Host headers to answer; empty: any when a token is set")
+    allowed_hosts: CommaList = Field(
+        (), description="Host names to answer to besides localhost; empty: all, unless HOST is the loopback"
+    )
     max_body_bytes: int = Field(1 << 20, ge=1024, le=4 << 20, description="largest request body")
     body_timeout_seconds: float = Field(10.0, gt=0, le=60, description="time for a request body to arrive")
     rate_limit_per_second: float = Field(30.0, ge=0, description="API requests per account; 0: no limit")
+    failed_logins_per_minute: int = Field(30, ge=1, description="wrong tokens from one address before 429")
     max_running_crawls: int = Field(0, ge=0, description="crawls running at once per account; 0: no limit")
     max_daily_crawls: int = Field(0, ge=0, description="crawls started per account and UTC day; 0: no limit")
     max_daily_browser_seconds: float = Field(
@@ -129,7 +132,9 @@ class Settings(BaseSettings):
     chromium: Path | None = Field(None, description="browser to use instead of the first one found")
     allow_unsandboxed: bool = Field(False, description="let root render without Chromium's sandbox")
     render_timeout_seconds: float = Field(90.0, gt=0, le=180, description="wall clock of one rendered page")
-    settle_seconds: float = Field(2.0, ge=0, le=30, description="longest wait for a page's scripts to come to rest")
+    settle_seconds: float = Field(
+        2.0, ge=0, le=30, description="longest wait for a page's scripts to come to rest"
+    )
     pages_per_browser: int = Field(200, ge=1, description="navigations before the browser is replaced")
     contexts_per_browser: int = Field(16, ge=1, le=64, description="crawls whose cookies one browser keeps")
     navigations_per_page: int = Field(50, ge=1, description="navigations before a page is replaced")
