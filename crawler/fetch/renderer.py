@@ -1,0 +1,269 @@
+"""Rendering for one process: a browser on first use, a context per crawl, a new browser whenever the old is spent.
+
+A page can hang, crash or bloat its renderer, and with bad luck the browser: so nothing here waits for the browser
+without a bound, a page that does not close takes its browser with it, and a crawl only ever loses the page it is at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from playwright.async_api import Error
+
+from crawler.fetch import chromium
+from crawler.fetch.browser import Browser
+from crawler.fetch.crawl_context import CrawlContext
+from crawler.fetch.proxy import EgressProxy
+from crawler.fetch.render_options import RenderOptions
+from crawler.fetch.tab import Tab
+from crawler.fetch.visit import OnDocument, visit
+from crawler.model import ErrorCode, Failure, Refusal, Rendered
+from crawler.settings import Settings
+
+_TICK_SECONDS = 1.0
+#: An idle tab is kept for the next page of its crawl, an idle context for its cookies.
+_IDLE_TAB_SECONDS = 2.0
+_IDLE_CONTEXT_SECONDS = 600.0
+
+
+class Renderer:
+    """Renders URLs. One per process, opened after any fork; closing it leaves no process behind."""
+
+    def __init__(self, proxy: EgressProxy, settings: Settings) -> None:
+        self._proxy = proxy
+        self._settings = settings
+        self._starting: asyncio.Task[_Generation] | None = None
+        self._generations: set[_Generation] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End every browser. Pages in flight end as failures."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+            self._starting = None
+        await asyncio.gather(*(generation.close() for generation in list(self._generations)))
+        while self._chores:
+            await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def check(self) -> str:
+        """Name and version of the browser, which is started if need be.
+
+        Raises ConfigurationError when there is none or it may not be used, Unavailable when it does not start.
+        """
+        generation = await self._current()
+        sandbox = "" if chromium.has_sandbox(self._settings) else ", without its sandbox"
+        return f"Chromium {generation.browser.playwright.version}{sandbox}"
+
+    async def render(
+        self,
+        url: str,
+        *,
+        crawl_id: str,
+        options: RenderOptions,
+        deadline_seconds: float,
+        on_document: OnDocument | None = None,
+    ) -> Rendered | Failure | Refusal:
+        """Render one URL within `deadline_seconds` and the setting `render_timeout_seconds`.
+
+        `on_document(url)` is asked before each further document of the main frame: redirects by HTTP and by script,
+        not the URL itself. Options have to be the same for all pages of a crawl. `browser_seconds` counts from the
+        moment the page got its tab. Raises what `check` raises.
+        """
+        seconds = min(deadline_seconds, self._settings.render_timeout_seconds)
+        deadline = asyncio.get_running_loop().time() + seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                generation = await self._current()
+                return await self._render(
+                    generation,
+                    url,
+                    crawl_id=crawl_id,
+                    options=options,
+                    deadline=deadline,
+                    on_document=on_document,
+                )
+        except TimeoutError:
+            return Failure(ErrorCode.TIMEOUT, f"not rendered within {seconds:g} s")
+
+    async def close_crawl(self, crawl_id: str) -> None:
+        """Forget a crawl that has ended: its cookies, its storage, its tabs. Its pages in flight fail."""
+        for generation in list(self._generations):
+            await generation.close_context(crawl_id)
+
+    async def _render(
+        self,
+        generation: _Generation,
+        url: str,
+        *,
+        crawl_id: str,
+        options: RenderOptions,
+        deadline: float,
+        on_document: OnDocument | None,
+    ) -> Rendered | Failure | Refusal:
+        loop = asyncio.get_running_loop()
+        outcome: Rendered | Failure | Refusal | None = None
+        context: CrawlContext | None = None
+        tab: Tab | None = None
+        generation.visits += 1
+        generation.in_use += 1
+        try:
+            context = await generation.context(crawl_id, options)
+            tab = await context.take(options)
+            started = loop.time()
+            context.listener.start_page(deadline - started)
+            outcome = await visit(
+                tab,
+                url,
+                options=options,
+                settings=self._settings,
+                on_document=on_document,
+                dial_failure=context.listener.failure_for,
+            )
+        except Error as error:
+            return Failure(ErrorCode.BROWSER_CRASHED, str(error), retryable=True)
+        finally:
+            if context is not None and tab is not None:
+                if isinstance(outcome, Rendered) and outcome.html and self._may_keep(tab, generation):
+                    context.keep(tab)
+                else:
+                    self._chore(_discard(generation, context, tab))
+            generation.in_use -= 1
+            if generation.in_use == 0 and generation.is_spent(self._settings):
+                self._chore(generation.close())
+        if isinstance(outcome, Rendered):
+            return replace(outcome, browser_seconds=loop.time() - started)
+        return outcome
+
+    def _may_keep(self, tab: Tab, generation: _Generation) -> bool:
+        spent = generation.is_spent(self._settings)
+        return not tab.lost and tab.visits < self._settings.navigations_per_page and not spent
+
+    async def _current(self) -> _Generation:
+        """The browser for new pages; launched, once for all that wait, when there is none or it is spent."""
+        while True:
+            if self._starting is None:
+                self._starting = asyncio.create_task(self._launch(), name="launch browser")
+            starting = self._starting
+            try:
+                # Shielded, because others wait for it too, and because half a launch is worse than one too many.
+                generation = await asyncio.shield(starting)
+            except BaseException:
+                if starting.done() and self._starting is starting:
+                    self._starting = None
+                raise
+            if not generation.is_spent(self._settings):
+                return generation
+            if self._starting is starting:
+                self._starting = None
+                if generation.in_use == 0:
+                    self._chore(generation.close())
+
+    async def _launch(self) -> _Generation:
+        generation = _Generation(await Browser.launch(self._settings), self._proxy, self._settings)
+        self._generations.add(generation)
+        self._chore(self._look_after(generation))
+        return generation
+
+    async def _look_after(self, generation: _Generation) -> None:
+        await generation.look_after()
+        self._generations.discard(generation)
+
+    def _chore(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+
+class _Generation:
+    """One browser and the contexts of the crawls that use it."""
+
+    def __init__(self, browser: Browser, proxy: EgressProxy, settings: Settings) -> None:
+        self.browser = browser
+        self.visits = 0
+        self.in_use = 0
+        self._proxy = proxy
+        self._settings = settings
+        #: By crawl; the one that was used last is at the end.
+        self._contexts: dict[str, CrawlContext] = {}
+        self._opening = asyncio.Lock()
+        self._is_closing = False
+        self._closed = asyncio.Event()
+
+    def is_spent(self, settings: Settings) -> bool:
+        """Whether it takes no more pages: enough visits, too much memory, or gone."""
+        browser = self.browser
+        return self.visits >= settings.pages_per_browser or browser.is_bloated or browser.gone.is_set()
+
+    async def context(self, crawl_id: str, options: RenderOptions) -> CrawlContext:
+        """The crawl's context. Raises Playwright's Error when the browser is gone."""
+        async with self._opening:
+            context = self._contexts.pop(crawl_id, None)
+            if context is None:
+                await self._make_room()
+                context = await CrawlContext.open(self.browser.playwright, self._proxy, options)
+            self._contexts[crawl_id] = context
+            return context
+
+    async def close_context(self, crawl_id: str) -> None:
+        context = self._contexts.pop(crawl_id, None)
+        if context is not None:
+            await context.close()
+
+    async def look_after(self) -> None:
+        """Watch processes and idle contexts until the browser is gone; then clean up."""
+        gone = self.browser.gone
+        while not gone.is_set():
+            self.browser.inspect(self._settings.browser_memory_bytes)
+            now = asyncio.get_running_loop().time()
+            for crawl_id, context in list(self._contexts.items()):
+                await context.close_idle_tabs(_IDLE_TAB_SECONDS)
+                if not context.tabs_in_use and context.used_at < now - _IDLE_CONTEXT_SECONDS:
+                    await self.close_context(crawl_id)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await gone.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close contexts and browser. Pages in flight are told; a second call waits for the first."""
+        if self._is_closing:
+            await self._closed.wait()
+            return
+        self._is_closing = True
+        contexts, self._contexts = list(self._contexts.values()), {}
+        for context in contexts:
+            context.lose()
+        await self.browser.close()
+        for context in contexts:
+            await context.close()
+        self._closed.set()
+
+    async def _make_room(self) -> None:
+        """Close the idle context that was not used for longest, if there are as many as may be."""
+        if len(self._contexts) < self._settings.contexts_per_browser:
+            return
+        idle = next(
+            (crawl_id for crawl_id, context in self._contexts.items() if not context.tabs_in_use), None
+        )
+        if idle is not None:
+            await self.close_context(idle)
+
+
+async def _discard(generation: _Generation, context: CrawlContext, tab: Tab) -> None:
+    """Close a tab; if it does not close, its renderer is out of control, and the browser with it."""
+    if not await context.discard(tab):
+        generation.browser.kill()

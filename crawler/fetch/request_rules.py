@@ -1,0 +1,103 @@
+"""What the pages of one crawl may request, as their caller asked for it (contract A.4). Rules only, no I/O.
+
+This is policy, not security: what the browser can reach at all is decided in the egress proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crawler.fetch.render_options import Credentials, RenderOptions
+from crawler.patterns import RequestPattern
+
+#: Names of resource types: the contract's, and those of the DevTools protocol (Network.ResourceType).
+_RESOURCE_TYPES: Mapping[str, str] = {
+    "document": "Document",
+    "stylesheet": "Stylesheet",
+    "image": "Image",
+    "media": "Media",
+    "font": "Font",
+    "script": "Script",
+    "texttrack": "TextTrack",
+    "xhr": "XHR",
+    "fetch": "Fetch",
+    "prefetch": "Prefetch",
+    "eventsource": "EventSource",
+    "manifest": "Manifest",
+    "signedexchange": "SignedExchange",
+    "ping": "Ping",
+    "cspviolationreport": "CSPViolationReport",
+    "preflight": "Preflight",
+    "other": "Other",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRules:
+    """Rules for the requests of a crawl's pages. The page's own document is always allowed."""
+
+    own_origin: str
+    headers: Mapping[str, str]
+    credentials: Credentials | None
+    rejected_types: frozenset[str]
+    reject_patterns: Sequence[RequestPattern]
+    allow_patterns: Sequence[RequestPattern]
+
+    @classmethod
+    def of(cls, options: RenderOptions) -> RequestRules:
+        """The rules in these options, with resource types under their protocol names."""
+        rejected = set(options.reject_resource_types)
+        if options.allow_resource_types:
+            rejected |= {*_RESOURCE_TYPES, "websocket"} - options.allow_resource_types
+        return cls(
+            own_origin=options.own_origin,
+            headers=options.headers,
+            credentials=options.credentials,
+            rejected_types=frozenset(_RESOURCE_TYPES.get(name, "WebSocket") for name in rejected),
+            reject_patterns=options.reject_patterns,
+            allow_patterns=options.allow_patterns,
+        )
+
+    @property
+    def interceptions(self) -> list[dict[str, str]]:
+        """Requests to pause (Fetch.enable): each costs a round trip, so documents and no more than needed."""
+        if self.reject_patterns or self.allow_patterns:
+            return [{"urlPattern": "*"}]
+        patterns = [
+            {"resourceType": name} for name in sorted({"Document", *self.rejected_types} - {"WebSocket"})
+        ]
+        if self.headers and self.own_origin:
+            patterns.append({"urlPattern": f"{self.own_origin}/*"})
+        return patterns
+
+    @property
+    def blocked_urls(self) -> list[str]:
+        """URL patterns for Network.setBlockedURLs: WebSockets, which cannot be paused."""
+        return ["ws://*", "wss://*"] if "WebSocket" in self.rejected_types else []
+
+    def refuse(self, resource_type: str, url: str) -> bool:
+        """Whether a sub-request is refused. Rejection is applied before allowance."""
+        if resource_type in self.rejected_types:
+            return True
+        if any(pattern.matches(url) for pattern in self.reject_patterns):
+            return True
+        return bool(self.allow_patterns) and not any(pattern.matches(url) for pattern in self.allow_patterns)
+
+    def headers_for(self, url: str, sent: Mapping[str, Any]) -> list[dict[str, str]] | None:
+        """The request's headers with the caller's laid over them, or None to leave them alone.
+
+        Only requests to the crawl's own origin get them: they often carry a secret.
+        """
+        if not (self.headers and self.own_origin and url.startswith(f"{self.own_origin}/")):
+            return None
+        ours = {name.lower() for name in self.headers}
+        merged = {name: str(value) for name, value in sent.items() if name.lower() not in ours}
+        return [{"name": name, "value": value} for name, value in {**merged, **self.headers}.items()]
+
+    def credentials_for(self, challenge: Mapping[str, Any]) -> Credentials | None:
+        """What to answer an authentication challenge with: only the crawl's own origin gets an answer."""
+        if challenge.get("source") == "Proxy" or challenge.get("origin") != self.own_origin:
+            return None
+        return self.credentials

@@ -1,0 +1,291 @@
+"""One URL in one tab: go there, wait, read. Every wait is bounded; expected ends are values.
+
+When a page counts as complete (the wait rule, also in docs/configuration.md): first what the caller asked for
+(`waitUntil`, by default `domcontentloaded`), then until no request was open for 100 ms and the document was not
+changed for 50 ms, at the latest after `settle_seconds`. A client-side redirect that has begun is followed to its
+end. What a page adds later, by a timer for example, needs `waitForSelector` or `waitForTimeout`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from crawler.fetch import net_errors
+from crawler.fetch.render_options import RenderOptions, SelectorWait, WaitUntil
+from crawler.fetch.tab import Answer, Limits, Snapshot, Tab
+from crawler.model import ErrorCode, Failure, Refusal, Rendered, Response
+from crawler.settings import Settings
+
+OnDocument = Callable[[str], Awaitable[Refusal | None]]
+
+MAX_TITLE_CHARS = 1024
+_NETWORK_QUIET = timedelta(milliseconds=100)
+_DOCUMENT_QUIET = timedelta(milliseconds=50)
+_SELECTOR_INTERVAL = timedelta(milliseconds=100)
+#: A document whose renderer does not answer for so long is in an endless loop.
+_READ_TIMEOUT = timedelta(seconds=10)
+
+#: Chromium's names of Puppeteer's events; the last two stand for 500 ms with no or at most two connections.
+_EVENTS: dict[WaitUntil, str] = {
+    "domcontentloaded": "DOMContentLoaded",
+    "load": "load",
+    "networkidle0": "networkIdle",
+    "networkidle2": "networkAlmostIdle",
+}
+
+
+async def visit(
+    tab: Tab,
+    url: str,
+    *,
+    options: RenderOptions,
+    settings: Settings,
+    on_document: OnDocument | None,
+    dial_failure: Callable[[str], Failure | None],
+) -> Rendered | Failure | Refusal:
+    """Render a URL. The caller bounds the whole, and closes the tab unless a Rendered came back.
+
+    `on_document(url)` is asked before every further document of the main frame (redirects of both kinds, not the
+    URL itself). `dial_failure(host)` tells why the way out did not connect to a host, which the browser cannot know.
+    `browser_seconds` of the result is 0; the caller knows it.
+    """
+    visit = _Visit(
+        tab,
+        url,
+        options=options,
+        settings=settings,
+        on_document=on_document,
+        dial_failure=dial_failure,
+    )
+    tab.begin(visit.admit)
+    try:
+        return await visit.run()
+    finally:
+        tab.end()
+
+
+class _Visit:
+    def __init__(
+        self,
+        tab: Tab,
+        url: str,
+        *,
+        options: RenderOptions,
+        settings: Settings,
+        on_document: OnDocument | None,
+        dial_failure: Callable[[str], Failure | None],
+    ) -> None:
+        self._tab = tab
+        self._url = url
+        self._options = options
+        self._settings = settings
+        self._on_document = on_document
+        self._dial_failure = dial_failure
+        self._hops: list[str] = []
+        self._verdict: Failure | Refusal | None = None
+
+    async def admit(self, url: str) -> bool:
+        """Decide on one more document of the main frame, be it by HTTP or by script."""
+        if self._verdict is not None:
+            return False
+        self._hops.append(url)
+        if len(self._hops) > self._settings.max_redirects + 1:
+            self._verdict = Failure(ErrorCode.TOO_MANY_REDIRECTS, f"{len(self._hops)} documents")
+        elif len(self._hops) > 1 and self._on_document is not None:
+            self._verdict = await self._on_document(url)
+        self._tab.notify()
+        return self._verdict is None
+
+    async def run(self) -> Rendered | Failure | Refusal:
+        started = asyncio.get_running_loop().time()
+        ended = await self._arrive() or await self._act()
+        if ended is None:
+            snapshot = await self._read()
+            if isinstance(snapshot, Snapshot):
+                seconds = asyncio.get_running_loop().time() - started
+                return self._rendered(snapshot, seconds)
+            ended = snapshot
+        return self._over() or ended
+
+    # --- steps ------------------------------------------------------------------------------------------------
+
+    async def _arrive(self) -> Rendered | Failure | Refusal | None:
+        """Go to the URL and wait for the events asked for."""
+        options = self._options
+        try:
+            async with asyncio.timeout(_limit(options.goto_timeout)):
+                error = await self._tab.navigate(self._url, options.referer, options.referrer_policy)
+                if error is not None:
+                    return self._not_arrived(error)
+                unsupported = _unsupported(self._tab.answer)
+                if unsupported is not None:
+                    return unsupported
+                await self._reach()
+        except TimeoutError:
+            if not (options.best_attempt and self._tab.loader):
+                # A page that came but does not get ready will not next time either.
+                return Failure(ErrorCode.TIMEOUT, "navigation", retryable=not self._tab.loader)
+        return self._over()
+
+    async def _act(self) -> Failure | Refusal | None:
+        """Add the caller's tags and wait for what the caller waits for."""
+        options = self._options
+        for kind, tags in (("style", options.style_tags), ("script", options.script_tags)):
+            if tags:
+                failure = await self._within_action(self._tab.add(kind, tags), options.action_timeout, kind)
+                if failure is not None:
+                    return failure
+        wait = options.wait_for_selector
+        if wait is not None:
+            limit = options.action_timeout if wait.timeout is None else wait.timeout
+            failure = await self._within_action(self._appear(wait), limit, "selector")
+            if failure is not None:
+                return failure
+        if options.wait_for_timeout:
+            await asyncio.sleep(options.wait_for_timeout.total_seconds())
+        return self._over()
+
+    async def _within_action(
+        self, action: Awaitable[Failure | None], limit: timedelta, name: str
+    ) -> Failure | None:
+        try:
+            async with asyncio.timeout(_limit(limit)):
+                failure = await action
+        except TimeoutError:
+            failure = Failure(ErrorCode.TIMEOUT, name)
+        return None if self._options.best_attempt else failure
+
+    async def _appear(self, wait: SelectorWait) -> Failure | None:
+        """Poll, rather than wait inside the document, so that redirects and pages without scripts do not matter."""
+        while True:
+            found = await self._tab.matches(wait.selector, visible=wait.visible, hidden=wait.hidden)
+            if found is True or self._over() is not None:
+                return None
+            if isinstance(found, Failure) and found.code is not ErrorCode.BROWSER_CRASHED:
+                return found
+            await asyncio.sleep(_SELECTOR_INTERVAL.total_seconds())
+
+    async def _read(self) -> Snapshot | Failure | Refusal:
+        """Read the document that is there once nothing moves; again if the page went elsewhere meanwhile."""
+        limits = Limits(
+            nodes=self._settings.max_dom_nodes,
+            chars=self._settings.max_html_bytes,
+            title=MAX_TITLE_CHARS,
+            links=self._settings.max_links_per_page,
+        )
+        settle = timedelta(seconds=self._settings.settle_seconds)
+        quiet = _DOCUMENT_QUIET if self._options.javascript else timedelta()
+        while True:
+            await self._settle(settle)
+            over = self._over()
+            if over is not None:
+                return over
+            loader = self._tab.loader
+            try:
+                async with asyncio.timeout((settle + _READ_TIMEOUT).total_seconds()):
+                    snapshot = await self._tab.read(limits, quiet, settle)
+            except TimeoutError:
+                return Failure(ErrorCode.TIMEOUT, "the document does not answer")
+            moved = self._tab.navigating or self._tab.loader != loader
+            if not moved:
+                return snapshot
+            # The number of documents is limited in `admit`, so this ends.
+
+    async def _settle(self, longest: timedelta) -> None:
+        try:
+            async with asyncio.timeout(longest.total_seconds()):
+                await self._tab.quiet(_NETWORK_QUIET)
+        except TimeoutError:
+            if not self._tab.navigating:
+                return
+            try:
+                async with asyncio.timeout(_limit(self._options.goto_timeout)):
+                    await self._reach()
+            except TimeoutError:
+                if not self._options.best_attempt:
+                    self._verdict = Failure(ErrorCode.TIMEOUT, "redirect by script", retryable=True)
+
+    async def _reach(self) -> None:
+        events = [_EVENTS[name] for name in self._options.wait_until]
+        await self._tab.until(lambda: self._over() is not None or self._tab.has_reached(*events))
+
+    # --- verdicts ---------------------------------------------------------------------------------------------
+
+    def _over(self) -> Failure | Refusal | None:
+        """Why the visit cannot go on, if it cannot."""
+        if self._verdict is None:
+            self._verdict = self._broken_limit()
+        return self._verdict
+
+    def _broken_limit(self) -> Failure | None:
+        tab, settings = self._tab, self._settings
+        if tab.lost:
+            return Failure(ErrorCode.BROWSER_CRASHED, "the page is gone", retryable=True)
+        if tab.body_bytes > settings.max_page_bytes:
+            return Failure(ErrorCode.TOO_LARGE, f"{tab.body_bytes} bytes")
+        if tab.requests > settings.max_page_requests:
+            return Failure(ErrorCode.TOO_LARGE, f"{tab.requests} requests")
+        return None
+
+    def _not_arrived(self, error: str | Failure) -> Rendered | Failure | Refusal:
+        over = self._over()
+        if over is not None:
+            return over
+        if isinstance(error, Failure):
+            return error
+        answer = self._tab.answer
+        if answer is not None:
+            unsupported = _unsupported(answer)
+            if unsupported is not None:
+                return unsupported
+            if error == "net::ERR_HTTP_RESPONSE_CODE_FAILURE" or answer.status in (204, 205):
+                return Rendered(self._response(answer, 0.0), "", "", (), 0.0)
+            if error == "net::ERR_ABORTED":
+                return Failure(ErrorCode.DOWNLOAD, answer.mime_type)
+        host = urlsplit(self._hops[-1] if self._hops else self._url).hostname or ""
+        return self._dial_failure(host) or net_errors.failure(error)
+
+    def _rendered(self, snapshot: Snapshot, seconds: float) -> Rendered | Failure:
+        if not snapshot.url.startswith(("http://", "https://")):
+            return Failure(ErrorCode.BAD_REDIRECT, snapshot.url[:200])
+        answer = self._tab.answer
+        if answer is None:
+            return Failure(ErrorCode.PROTOCOL_ERROR, "a document without a response")
+        if snapshot.html is None or len(snapshot.html.encode()) > self._settings.max_html_bytes:
+            detail = f"{snapshot.nodes} nodes, {snapshot.chars} characters"
+            return Failure(ErrorCode.DOM_TOO_LARGE, detail)
+        response = self._response(answer, seconds)
+        return Rendered(response, snapshot.html, snapshot.title, snapshot.links, 0.0)
+
+    def _response(self, answer: Answer, seconds: float) -> Response:
+        return Response(
+            url=answer.url,
+            status=answer.status,
+            headers=answer.headers,
+            body=b"",
+            redirects=tuple(self._hops[:-1]),
+            wire_bytes=self._tab.wire_bytes,
+            elapsed_seconds=seconds,
+        )
+
+
+def _unsupported(answer: Answer | None) -> Failure | None:
+    """Why this response is no page: a file to keep, or a type that shows no text."""
+    if answer is None:
+        return None
+    if answer.headers.get("content-disposition", "").lstrip().lower().startswith("attachment"):
+        return Failure(ErrorCode.DOWNLOAD, answer.mime_type)
+    kind, _, subtype = answer.mime_type.partition("/")
+    if kind == "text" or subtype in ("json", "xml") or subtype.endswith(("+json", "+xml")):
+        return None
+    if not kind:
+        return None
+    return Failure(ErrorCode.UNSUPPORTED_CONTENT, answer.mime_type)
+
+
+def _limit(length: timedelta) -> float | None:
+    """Seconds for asyncio.timeout; zero means none of its own, as in Puppeteer."""
+    return length.total_seconds() or None
