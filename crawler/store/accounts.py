@@ -87,6 +87,11 @@ def is_account_id(text: str) -> bool:
     return _ACCOUNT_ID.fullmatch(text) is not None
 
 
+def is_generated_token(text: str) -> bool:
+    """Whether this has the form that `new_token` gives."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 class Accounts:
     """Accounts of one database."""
 

@@ -1,0 +1,85 @@
+"""Crawls and records as the wire has them (contract A.5). Written as JSON text directly: an answer of ten megabytes
+is not validated twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from crawler.model import PUBLIC_TEXT, CrawlView, ErrorCode, Record, RecordPage
+
+#: Small records are sent together in pieces of about this size.
+_PIECE_CHARS = 1 << 16
+
+
+def crawl_fields(crawl: CrawlView) -> dict[str, object]:
+    """What GET says about a crawl besides its records."""
+    fields: dict[str, object] = {
+        "id": crawl.id,
+        "status": crawl.status,
+        "browserSecondsUsed": round(crawl.browser_seconds, 3),
+        "total": crawl.total,
+        "finished": crawl.finished,
+        "skipped": crawl.skipped,
+    }
+    if crawl.error is not None:
+        fields["error"] = crawl.error
+    return fields
+
+
+def list_fields(crawl: CrawlView) -> dict[str, object]:
+    """A crawl in the list of crawls."""
+    return {
+        **crawl_fields(crawl),
+        "url": crawl.seed_url,
+        "createdAt": _iso(crawl.created_at),
+        "endedAt": None if crawl.ended_at is None else _iso(crawl.ended_at),
+    }
+
+
+def record_fields(record: Record) -> dict[str, object]:
+    """One record; what is not known is left out, never null."""
+    fields: dict[str, object] = {"url": record.url, "status": record.status}
+    if record.http_status is not None:
+        metadata: dict[str, object] = {"status": record.http_status, "url": record.final_url or record.url}
+        if record.title is not None:
+            metadata["title"] = record.title
+        if record.last_modified is not None:
+            metadata["lastModified"] = record.last_modified
+        fields["metadata"] = metadata
+    if record.html is not None:
+        fields["html"] = record.html
+    if record.markdown is not None:
+        fields["markdown"] = record.markdown
+    if record.reason:
+        fields["reason"] = record.reason
+        if record.reason in set(ErrorCode):
+            fields["message"] = PUBLIC_TEXT[ErrorCode(record.reason)]
+    return fields
+
+
+async def encode_page(page: RecordPage) -> AsyncIterator[bytes]:
+    """The whole answer to GET, in pieces, so that another request waits for one record at most."""
+    fields = crawl_fields(page.crawl)
+    if page.next_cursor is not None:
+        # A string, as typed SDKs declare it (contract A.9).
+        fields["cursor"] = str(page.next_cursor)
+    piece = '{"success":true,"result":' + _dump(fields)[:-1] + ',"records":['
+    separator = ""
+    for record in page.records:
+        piece += separator + _dump(record_fields(record))
+        separator = ","
+        if len(piece) >= _PIECE_CHARS:
+            yield piece.encode()
+            piece = ""
+    yield (piece + ']},"errors":[],"messages":[]}').encode()
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _iso(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

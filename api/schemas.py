@@ -1,0 +1,150 @@
+"""The answers, for the OpenAPI document only: routes write JSON themselves (`api.results`)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
+
+from crawler.model import CrawlStatus
+
+#: `str | Absent`: a field that is left out where there is nothing to say, and is never null.
+Absent = SkipJsonSchema[None]
+RecordStatus = Literal["queued", "completed", "errored", "disallowed", "skipped", "cancelled"]
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class ErrorItem(_Described):
+    """One problem."""
+
+    code: int
+    message: str
+
+
+class ErrorAnswer(_Described):
+    """Every answer that is not a success."""
+
+    success: Literal[False]
+    errors: list[ErrorItem]
+    messages: list[Any]
+    result: None
+
+
+class _Success(_Described):
+    success: Literal[True]
+    errors: list[Any]
+    messages: list[Any]
+
+
+class CreatedAnswer(_Success):
+    """The crawl was accepted."""
+
+    result: str = Field(description="id of the crawl")
+
+
+class Metadata(_Described):
+    """What the page answered; absent for URLs that were never fetched."""
+
+    status: int = Field(description="HTTP status")
+    url: str = Field(description="URL after redirects")
+    title: str | Absent = None
+    last_modified: str | Absent = Field(None, description="the page's Last-Modified as it came")
+
+
+class RecordItem(_Described):
+    """One URL of a crawl."""
+
+    url: str = Field(description="as it was found, before redirects")
+    status: RecordStatus
+    metadata: Metadata | Absent = None
+    html: str | Absent = None
+    markdown: str | Absent = None
+    reason: str | Absent = Field(
+        None, description="the rule that decided, for records that are not completed"
+    )
+    message: str | Absent = Field(None, description="the reason in words")
+
+
+class CrawlResult(_Described):
+    """A crawl and some of its records, in discovery order."""
+
+    id: str
+    status: CrawlStatus
+    browser_seconds_used: float
+    total: int = Field(description="URLs admitted so far, without skipped ones")
+    finished: int
+    skipped: int
+    error: str | Absent = Field(None, description="why the crawl as a whole failed")
+    cursor: str | Absent = Field(None, description="where the next page begins; absent on the last one")
+    records: list[RecordItem]
+
+
+class CrawlAnswer(_Success):
+    """A crawl."""
+
+    result: CrawlResult
+
+
+class Cancelled(BaseModel):
+    """What a cancelled crawl is answered with."""
+
+    job_id: str
+    message: str
+
+
+class CancelledAnswer(_Success):
+    """The crawl was cancelled."""
+
+    result: Cancelled
+
+
+class CrawlItem(_Described):
+    """A crawl in the list."""
+
+    id: str
+    status: CrawlStatus
+    browser_seconds_used: float
+    total: int
+    finished: int
+    skipped: int
+    error: str | Absent = None
+    url: str
+    created_at: str
+    ended_at: str | None
+
+
+class CrawlList(_Described):
+    """Crawls of an account, newest first."""
+
+    crawls: list[CrawlItem]
+    cursor: str | Absent = Field(None, description="where the next page begins; absent on the last one")
+
+
+class ListAnswer(_Success):
+    """Crawls of an account."""
+
+    result: CrawlList
+
+
+class Receipt(_Described):
+    """Where every URL that a crawl found has gone."""
+
+    discovered: int = Field(description="all records; the sum of the statuses")
+    completed: int
+    errored: int
+    disallowed: int
+    skipped: int
+    cancelled: int
+    queued: int
+    reasons: dict[str, dict[str, int]] = Field(description="by status, the records by the rule that decided")
+
+
+class ReceiptAnswer(_Success):
+    """The receipt of a crawl."""
+
+    result: Receipt
