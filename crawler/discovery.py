@@ -16,7 +16,8 @@ from crawler.model import Failure, Found, Lease, Outcome, Refusal, Response, Url
 from crawler.politeness import backoff
 from crawler.robots_cache import Hold, RobotsCache, Rules
 from crawler.settings import Settings
-from crawler.sitemaps import BadSitemap, Sitemap
+from crawler.sitemap_guard import BadSitemap
+from crawler.sitemaps import Sitemap
 
 _FETCH_SECONDS = 30.0
 

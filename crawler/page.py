@@ -18,8 +18,8 @@ from crawler.discovery import Discovery
 from crawler.extract.content_type import classify
 from crawler.extract.converter import Converter
 from crawler.extract.encoding import decode
-from crawler.fetch.browser import Renderer
 from crawler.fetch.http import HttpFetcher
+from crawler.fetch.renderer import Renderer
 from crawler.jobs import Job, Jobs
 from crawler.model import ErrorCode, Failure, Lease, Outcome, Refusal, Rendered, Response, Role, UrlStatus
 from crawler.robots import signal_conflict
@@ -90,10 +90,10 @@ class PagePipeline:
         match rules:
             case Hold(seconds):
                 return _give_back(lease, seconds)
-            case Unreachable(Failure() as failure):
-                return self._failed(lease, failure)
-            case Unreachable(Refusal() as refusal):
-                return Outcome(lease, refusal.status, refusal.reason)
+            case Unreachable(verdict):
+                if isinstance(verdict, Failure):
+                    return self._failed(lease, verdict)
+                return Outcome(lease, verdict.status, verdict.reason)
             case Rules(fetched=True) if lease.interval_ms:
                 return _give_back(lease, 0.0)  # robots.txt has had the host's turn
             case Rules():
@@ -208,11 +208,12 @@ class PagePipeline:
         outcome = replace(self._outcome(lease, rendered.response), browser_seconds=rendered.browser_seconds)
         if outcome.status is UrlStatus.QUEUED:
             return outcome
-        markdown: str | Failure | None = None
+        markdown = None
         if "markdown" in job.options.formats:
-            markdown = await self._converter.convert(rendered.html, rendered.response.url)
-            if isinstance(markdown, Failure):
-                return replace(outcome, status=UrlStatus.ERRORED, reason=markdown.code)
+            converted = await self._converter.convert(rendered.html, rendered.response.url)
+            if isinstance(converted, Failure):
+                return replace(outcome, status=UrlStatus.ERRORED, reason=converted.code)
+            markdown = converted
         content = _Content(rendered.html, rendered.title, rendered.links, markdown)
         return self._with_content(outcome, job, content)
 

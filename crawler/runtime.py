@@ -15,10 +15,10 @@ from typing import IO, Self
 from crawler.doorbell import Doorbell, LocalDoorbell
 from crawler.errors import ConfigurationError, CrawlError, Unavailable
 from crawler.extract.converter import Converter
-from crawler.fetch.browser import Renderer
 from crawler.fetch.egress import Egress
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.proxy import EgressProxy
+from crawler.fetch.renderer import Renderer
 from crawler.jobs import Jobs
 from crawler.maintenance import Maintenance
 from crawler.model import Kind

@@ -74,7 +74,7 @@ class Crawls:
             known = await self._find_repeated(connection, new)
             if known is not None:
                 return known
-            await connection.execute(self._insert_account, {"id": new.account_id, "created_at": now()})
+            await connection.execute(self._insert_account.values(id=new.account_id, created_at=now()))
             await self._check_quotas(connection, new.account_id, quotas)
             crawl_id = str(uuid4())
             discoveries = 0 if new.discovery is None else 1

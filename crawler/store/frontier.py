@@ -16,10 +16,12 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Executable, Row, Select, and_, bindparam, false, func, select, true, update
+from sqlalchemy import Row, Select, and_, bindparam, false, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from crawler.model import Kind, Lease, Role, UrlStatus
 from crawler.store.database import Database, later_of, now
@@ -127,7 +129,7 @@ class Frontier:
             share = min(share, self._politeness.host_concurrency - busy)
             if share > 0:
                 result = await connection.execute(
-                    statements.stamp_several, {**stamp, "host_id": host_id, "share": share}
+                    statements.stamp_several, {**stamp, "host": host_id, "share": share}
                 )
                 picked.extend(result.all())
         return picked
@@ -180,11 +182,17 @@ class Frontier:
         async with self._database.write() as connection:
             return (await connection.execute(statement)).first() is not None
 
+    async def is_due(self, kind: Kind) -> bool:
+        """Whether a host has a URL of this kind that may be fetched now."""
+        async with self._database.read() as connection:
+            wait_ms = (await connection.execute(self._statements[kind].next_due)).scalar()
+        return wait_ms is not None and wait_ms <= 0
+
     async def expired(self, limit: int = 100) -> list[Lease]:
         """Leases whose holder has been silent too long. Finish them: again queued, or `worker_lost`."""
         statement = (
             select(urls, hosts.c.name.label("host"))
-            .join_from(urls, hosts)
+            .join_from(urls, hosts, urls.c.host_id == hosts.c.id)
             .where(urls.c.status == UrlStatus.LEASED, urls.c.leased_until_at < now() - _GRACE_MS)
             .limit(limit)
         )
@@ -241,11 +249,13 @@ class _Statements:
             .scalar_subquery()
         )
         self.stamp_one_each = self._stamp(
-            select(best).select_from(hosts).where(hosts.c.id.in_(database.members("host_ids", int)))
+            select(best.label("id"))
+            .select_from(hosts)
+            .where(hosts.c.id.in_(database.members("host_ids", int)))
         )
         self.stamp_several = self._stamp(
             select(urls.c.id)
-            .where(urls.c.host_id == bindparam("host_id"), queued)
+            .where(urls.c.host_id == bindparam("host"), queued)
             .order_by(urls.c.rank, urls.c.id)
             .limit(bindparam("share"))
             .with_for_update(skip_locked=True)
@@ -270,11 +280,13 @@ class _Statements:
         self.next_due = select(func.min(hosts.c.next_fetch_at) - now()).where(waiting == true())
 
     @staticmethod
-    def _stamp(chosen: Select[tuple[int]]) -> Executable:
+    def _stamp(chosen: Select[tuple[int]]) -> ReturningUpdate[Any]:
+        # A CTE is evaluated once; Postgres may run a sub-select anew for each row, past its limit.
+        ids = chosen.cte("chosen")
         return (
             update(urls)
             # The status again: between choosing and writing the crawl may have been cancelled.
-            .where(urls.c.id.in_(chosen), urls.c.status == UrlStatus.QUEUED)
+            .where(urls.c.id.in_(select(ids.c.id)), urls.c.status == UrlStatus.QUEUED)
             .values(
                 status=UrlStatus.LEASED,
                 lease_token=bindparam("token"),

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
-from crawler.store.database import Database, async_url
+from crawler.store.database import Database, async_url, prepare_sqlite, wall_clock_ms
 
 #: Any constant: two migrators on one Postgres take turns.
 _ADVISORY_LOCK = 7_239_114
@@ -45,6 +45,9 @@ async def upgrade_async(url: str) -> None:
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(parsed)
+    if parsed.get_backend_name() == "sqlite":
+        # SQLite can do DDL in a transaction, its Python driver only when we begin it.
+        prepare_sqlite(engine, begin="BEGIN IMMEDIATE", clock=wall_clock_ms)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import zstandard
-from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy import Row, Select, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from crawler.store.database import Database, later_of, now
@@ -56,16 +56,20 @@ class RobotsFiles:
         dialect = sqlite if database.is_sqlite else postgresql
         self._insert = dialect.insert(robots).on_conflict_do_nothing()
 
+    async def get(self, origin: str) -> StoredRobots | None:
+        """The valid file of an origin."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_of(origin))).first()
+        return _stored(row) if row is not None and row.expires_at > row.now else None
+
     async def get_or_claim(self, origin: str, *, claim_seconds: float) -> StoredRobots | Claim | Busy:
         """The valid file of an origin, or the right to fetch it, which runs out after `claim_seconds`."""
-        fresh = select(robots, now().label("now")).where(robots.c.origin == origin)
-        async with self._database.read() as connection:
-            row = (await connection.execute(fresh)).first()
-        if row is not None and row.expires_at > row.now:
-            return _stored(row)
+        stored = await self.get(origin)
+        if stored is not None:
+            return stored
         async with self._database.write() as connection:
             await connection.execute(self._insert, {"origin": origin, "state": RobotsState.UNREACHABLE})
-            row = (await connection.execute(fresh.with_for_update())).one()
+            row = (await connection.execute(_of(origin).with_for_update())).one()
             if row.expires_at > row.now:
                 return _stored(row)
             if row.fetching_until_at > row.now:
@@ -123,6 +127,10 @@ class RobotsFiles:
                 delete(robots).where(robots.c.origin.in_(old)), {"batch": batch}
             )
             return result.rowcount
+
+
+def _of(origin: str) -> Select[Any]:
+    return select(robots, now().label("now")).where(robots.c.origin == origin)
 
 
 def _stored(row: Row[Any]) -> StoredRobots:
