@@ -1,0 +1,63 @@
+"""What `crawl run` keeps between two calls of the same command, so that the second continues the first.
+
+The crawl itself is in the folder's database. It is removed when the crawl has come to its end, so the next call
+starts anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from crawler.errors import ConfigurationError
+from crawler.settings import Settings
+
+
+class RunState:
+    """The private folder of one command."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started = folder / "started"
+
+    @property
+    def is_started(self) -> bool:
+        """Whether an earlier call has begun to write its output."""
+        return self._started.exists()
+
+    def start(self) -> None:
+        """Remember that the output belongs to this crawl from now on."""
+        self._started.touch()
+
+    def settings(self, settings: Settings) -> Settings:
+        """The same settings on a database of this command's own, everything in this process."""
+        return settings.model_copy(update={"data_dir": self._folder, "database_url": "", "broker_url": ""})
+
+    def remove(self) -> None:
+        """Forget the crawl."""
+        shutil.rmtree(self._folder)
+
+
+@contextmanager
+def open_state(data_dir: Path, body: Mapping[str, object], output: str | None) -> Iterator[RunState]:
+    """The state of the command with this request and output.
+
+    Raises ConfigurationError when the same command is running already.
+    """
+    target = "-" if output in (None, "-") else str(Path(str(output)).absolute())
+    digest = sha256(json.dumps([body, target], sort_keys=True).encode()).hexdigest()[:24]
+    folder = data_dir / "runs" / digest
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Beside the folder: a lock that is removed together with it could be held by two.
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigurationError("This very crawl is running already; stop that one first.") from error
+        folder.mkdir(mode=0o700, exist_ok=True)
+        yield RunState(folder)
