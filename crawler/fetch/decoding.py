@@ -20,6 +20,7 @@ ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 _ZSTD_WINDOW_BYTES = 8 << 20
 #: zstd has no cap on output per call. A block of 4 bytes can become 128 KiB, so a slice of this size 16 MiB.
 _ZSTD_SLICE_BYTES = 512
+_GZIP_SLICE_BYTES = 64 * 1024
 #: Joined gzip members are legal, but a million empty ones are an attack on our time.
 _MAX_GZIP_MEMBERS = 1000
 
@@ -69,13 +70,17 @@ def _bounded(body: bytes, limit: int, *, truncate: bool) -> bytes | Failure:
 
 def _gunzip(body: bytes, most: int) -> Iterator[bytes]:
     """RFC 1952, 2.2: one member after the other. Each piece has at most `most` bytes."""
+    at = 0
     for _ in range(_MAX_GZIP_MEMBERS):
         inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        yield inflater.decompress(body, most)
-        if not inflater.eof:
-            raise _Unfinished("gzip stream is cut short")
-        body = inflater.unused_data
-        if not body:
+        while not inflater.eof:
+            if at >= len(body):
+                raise _Unfinished("gzip stream is cut short")
+            # In slices, because zlib copies all of its input that belongs to the members after this one.
+            slice_ = body[at : at + _GZIP_SLICE_BYTES]
+            yield inflater.decompress(slice_, most)
+            at += len(slice_) - len(inflater.unused_data)
+        if at == len(body):
             return
     raise _BadBody("too many gzip members")
 

@@ -253,7 +253,7 @@ def test_deny_wins_over_the_host_that_was_typed() -> None:
 )
 def test_settings_that_make_no_sense_stop_the_start(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="CRAWL_EGRESS_"):
-        rules(**settings)
+        Policy.of(Settings.load(**settings))
 
 
 def test_allowed_ports_are_the_operators_choice() -> None:
