@@ -34,8 +34,9 @@ def retry_after(header: str | None, now: datetime, cap: timedelta) -> timedelta 
     """
     value = (header or "").strip()
     if _DELAY_SECONDS.fullmatch(value):
+        digits = value.lstrip("0") or "0"
         # A number of many digits is past the cap; int() and timedelta would raise on it.
-        return min(timedelta(seconds=int(value)), cap) if len(value) < 10 else cap
+        return min(timedelta(seconds=int(digits)), cap) if len(digits) < 10 else cap
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -112,24 +112,15 @@ def _read(content: str) -> AbstractSitemap | BadSitemap:
 
 def _unzipped(body: bytes, max_bytes: int) -> bytes | BadSitemap:
     """Undo one layer of gzip, which is known by its first bytes: names and headers are often wrong about it."""
-    parts = []
-    room = max_bytes
-    while body.startswith(_GZIP_MAGIC):
+    if body.startswith(_GZIP_MAGIC):
         decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         try:
-            part = decoder.decompress(body, room + 1)
+            body = decoder.decompress(body, max_bytes + 1)
         except zlib.error:
             return BadSitemap("It is not valid gzip.")
-        room -= len(part)
-        if room >= 0 and not decoder.eof:
+        if not decoder.eof and len(body) <= max_bytes:
             return BadSitemap("It is cut off.")
-        parts.append(part)
-        # A gzip file may consist of several members; whatever else follows is padding.
-        body = decoder.unused_data if room >= 0 else b""
-    data = b"".join(parts) if parts else body
-    if len(data) > max_bytes:
-        return BadSitemap(f"It is larger than {max_bytes} bytes.")
-    return data
+    return body if len(body) <= max_bytes else BadSitemap(f"It is larger than {max_bytes} bytes.")
 
 
 def _decoded(data: bytes) -> str:
