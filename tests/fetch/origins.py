@@ -127,12 +127,18 @@ class Canary:
 
     port: int
     hits: list[bytes] = field(default_factory=list)
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.hits.append(b"connected")
         self.hits.append(await reader.read(200))
+        self._came.set()
         writer.write(page(b"CANARY"))
         await writer.drain()
+
+    async def seen(self) -> None:
+        """Wait until somebody has come and gone: only for tests in which that must happen."""
+        await asyncio.wait_for(self._came.wait(), 10)
 
 
 class Answers:
