@@ -62,7 +62,7 @@ class Pump:
         self._lease_seconds = settings.lease_seconds
         self._max_attempts = settings.max_attempts
         self._monotonic = monotonic
-        self._writer = Writer(finisher, on_queued=self._on_queued, give_up_seconds=settings.lease_seconds)
+        self._writer = Writer(finisher, on_queued=self.ring, give_up_seconds=settings.lease_seconds)
         self._flights: dict[int, _Flight] = {}
         self._wake = asyncio.Event()
         #: Nothing is due before, as far as we know; a ring means that we do not know any more.
@@ -85,6 +85,7 @@ class Pump:
 
         Returns the seconds until there is work again, None when nothing is waiting."""
         ends_at = self._monotonic() + budget_seconds
+        self.ring()
         async with self._heartbeat():
             while True:
                 self._wake.clear()
@@ -199,10 +200,6 @@ class Pump:
             if flight is not None and not self._writer.has(url_id):
                 flight.lost = True
                 flight.task.cancel()
-
-    async def _on_queued(self) -> None:
-        self.ring()
-        await self._doorbell.ring(self.kind)
 
     async def _wait(self, seconds: float) -> None:
         """Until a page is done, the bell rings, or time is up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from crawler.errors import Unavailable
 from crawler.model import Outcome, UrlStatus
@@ -23,7 +23,7 @@ class Writer:
     nobody and many pages share the cost."""
 
     def __init__(
-        self, finisher: Finisher, *, on_queued: Callable[[], Awaitable[None]], give_up_seconds: float
+        self, finisher: Finisher, *, on_queued: Callable[[], None], give_up_seconds: float
     ) -> None:
         self._finisher = finisher
         self._on_queued = on_queued
@@ -80,7 +80,7 @@ class Writer:
                 return
             else:
                 if finished.queued:
-                    await self._on_queued()
+                    self._on_queued()
                 return
 
     async def _finish_each(self, outcomes: list[Outcome]) -> None:
