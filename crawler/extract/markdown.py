@@ -1,22 +1,139 @@
-"""A whole page as Markdown."""
+"""A whole page as Markdown: CommonMark with GitHub's tables, task lists and strikethrough."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
-from markdownify import MarkdownConverter
+import ada_url
+from selectolax.lexbor import LexborHTMLParser
+
+from crawler.extract.blocks import (
+    Align,
+    Block,
+    Code,
+    Heading,
+    Inline,
+    Listing,
+    Paragraph,
+    Quote,
+    Rule,
+    Table,
+)
+from crawler.extract.escape import escape_heading_end
+from crawler.extract.inline import write_inline
+from crawler.extract.reader import read_blocks
 
 #: Names of the converters, as `CRAWL_MARKDOWN` has them.
 ConverterName = Literal["markdownify", "html-to-markdown"]
 
+_ALIGN = {"": "---", "left": ":---", "center": ":---:", "right": "---:"}
+_NEW_LINE = re.compile(r"\n(?=[^\n])")
+
 
 def to_markdown(html: str, *, url: str, converter: ConverterName) -> str:
     """Markdown of the page `html`, whose final URL is `url`."""
-    del url, converter
-    text: str = MarkdownConverter(heading_style="ATX", bullets="*", bs4_options="lxml").convert(html)
-    return text
+    del converter
+    parser = LexborHTMLParser(html)
+    body = parser.body
+    if body is None:
+        return ""
+    base = parser.css_first("base[href]")
+    base_url = url
+    if base is not None:
+        try:
+            base_url = ada_url.join_url(url, base.attributes["href"] or "")
+        except ValueError:
+            base_url = url
+    return write_blocks(read_blocks(body, base_url))
 
 
 def to_plain_text(html: str) -> str:
     """The visible words of a page that could not be converted."""
     raise NotImplementedError
+
+
+def write_blocks(blocks: Sequence[Block]) -> str:
+    """Markdown of blocks, without a line end after the last line."""
+    return _join(blocks, is_tight=False)
+
+
+def _join(blocks: Sequence[Block], *, is_tight: bool) -> str:
+    parts: list[str] = []
+    previous: Block | None = None
+    alternates = False
+    for block in blocks:
+        # Two lists one after the other would be read as one, were it not for another marker (CommonMark 5.3).
+        is_second = isinstance(previous, Listing) and isinstance(block, Listing)
+        alternates = is_second and not alternates
+        text = _write(block, alternates=alternates)
+        if not text:
+            continue
+        if parts:
+            parts.append("\n" if is_tight and _interrupts(previous, block) else "\n\n")
+        parts.append(text)
+        previous = block
+    return "".join(parts)
+
+
+def _interrupts(previous: Block | None, block: Block) -> bool:
+    """Whether `block` is seen as one of its own right under `previous`, without a blank line (CommonMark 4.8)."""
+    if isinstance(previous, Heading | Code | Rule) or isinstance(block, Heading | Code):
+        return True
+    if isinstance(block, Listing):
+        return not isinstance(previous, Listing) and block.start in (None, 1) and bool(block.items[0])
+    return isinstance(block, Quote) and not isinstance(previous, Quote)
+
+
+def _write(block: Block, *, alternates: bool) -> str:
+    match block:
+        case Paragraph(text):
+            return write_inline(text)
+        case Heading(level, text):
+            line = escape_heading_end(write_inline(text, line_break=" "))
+            return f"{'#' * level} {line}".rstrip()
+        case Code(text, language):
+            longest = max(map(len, re.findall("`+", text)), default=0)
+            fence = "`" * max(3, longest + 1)
+            return f"{fence}{language}\n{text}\n{fence}" if text else f"{fence}{language}\n{fence}"
+        case Rule():
+            return "---"
+        case Quote(blocks):
+            return "> " + _join(blocks, is_tight=False).replace("\n", "\n> ").replace("\n> \n", "\n>\n")
+        case Listing(start, items):
+            return _write_list(start, items, alternates=alternates)
+        case Table(header, rows, aligns):
+            return _write_table(header, rows, aligns)
+
+
+def _write_list(start: int | None, items: Sequence[Sequence[Block]], *, alternates: bool) -> str:
+    is_tight = not any(_is_loose(item) for item in items)
+    bullet = ("-" if alternates else "*") if start is None else (")" if alternates else ".")
+    lines: list[str] = []
+    for index, item in enumerate(items):
+        marker = bullet if start is None else f"{start + index}{bullet}"
+        indent = " " * (len(marker) + 1)
+        text = _NEW_LINE.sub("\n" + indent, _join(item, is_tight=is_tight))
+        lines.append(f"{marker} {text}".rstrip(" "))
+    return ("\n" if is_tight else "\n\n").join(lines)
+
+
+def _is_loose(item: Sequence[Block]) -> bool:
+    paragraphs = [block for block in item if isinstance(block, Paragraph)]
+    if any(paragraph.is_loose for paragraph in paragraphs) or len(paragraphs) > 1:
+        return True
+    return any(not _interrupts(before, after) for before, after in pairwise(item))
+
+
+def _write_table(header: list[list[Inline]], rows: list[list[list[Inline]]], aligns: Sequence[Align]) -> str:
+    lines = [_row(header) if header else "|" + "  |" * len(aligns)]
+    lines.append("| " + " | ".join(_ALIGN[align] for align in aligns) + " |")
+    lines += [_row(row) for row in rows]
+    return "\n".join(lines)
+
+
+def _row(cells: list[list[Inline]]) -> str:
+    texts = [write_inline(cell, line_break="<br>").replace("|", "\\|").replace("\n", " ") for cell in cells]
+    return "| " + " | ".join(texts) + " |"

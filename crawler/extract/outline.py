@@ -1,0 +1,286 @@
+"""The blocks of a page while they are put together: a stack of open blocks and the text that is under way.
+
+Every `start_…` returns what to call at the end of the element. Formatted text may hold blocks in HTML (a link around a
+card, for example) but not in Markdown: open marks are ended with the text before such a block, and begun again in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from crawler.extract.blocks import (
+    Align,
+    Block,
+    Break,
+    Checkbox,
+    End,
+    Heading,
+    Image,
+    Inline,
+    Listing,
+    Mark,
+    Math,
+    Meaning,
+    Paragraph,
+    Quote,
+    flatten,
+)
+from crawler.extract.grid import Cell, Grid
+
+#: Levels of lists, quotes and tables that are kept; CommonMark renderers give up at 20 to 100.
+MAX_NESTING = 20
+#: How often emphasis is taken in emphasis; other marks say nothing new inside themselves.
+MAX_SAME_MARKS = {"em": 3, "strong": 3}
+
+Leave = Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An open block: what it holds so far."""
+
+    blocks: list[Block] = field(default_factory=list)
+    items: list[list[Block]] | None = None
+    grid: Grid | None = None
+    definitions: list[tuple[bool, list[Block]]] | None = None
+
+
+class Outline:
+    """Takes a page's elements in document order and gives back its blocks."""
+
+    def __init__(self) -> None:
+        self._frames = [_Frame()]
+        self._marks: list[Mark] = []
+        self._text: list[Inline] = []
+        self._has_text = False
+        self._is_loose = False
+        self._nesting = 0
+        self._is_in_heading = False
+
+    def finish(self) -> list[Block]:
+        """All blocks, after the last element has ended."""
+        self.end_text()
+        return self._frames[0].blocks
+
+    def add_text(self, text: str) -> None:
+        if text:
+            self._text.append(text)
+            self._has_text = self._has_text or not text.isspace()
+
+    def add(self, token: Image | Break | Math) -> None:
+        self._text.append(token)
+        self._has_text = self._has_text or not isinstance(token, Break)
+
+    def add_checkbox(self, *, is_checked: bool) -> None:
+        """A task list item begins with its box; other boxes are controls, not content."""
+        if self._frames[-1].items is None and not self._has_text and self._is_in_item():
+            self._text.append(Checkbox(is_checked))
+            self._has_text = True
+
+    def add_block(self, block: Block) -> None:
+        self.end_text()
+        self._frames[-1].blocks.append(block)
+
+    def end_text(self) -> None:
+        """Make a paragraph of the text that is under way."""
+        if self._has_text:
+            self._text += [End(mark) for mark in reversed(self._marks)]
+            self._frames[-1].blocks.append(Paragraph(self._text, self._is_loose))
+        self._text = list(self._marks)
+        self._has_text = False
+
+    def start_mark(self, mark: Mark, label: str = "") -> Leave:
+        """Begin formatted text. `label` is its text in case that nothing else is in it."""
+        if sum(mark.name == other.name for other in self._marks) >= MAX_SAME_MARKS.get(mark.name, 1):
+            return _nothing
+        self._marks.append(mark)
+        self._text.append(mark)
+        begin = len(self._text)
+        text = self._text
+
+        def end() -> None:
+            if (
+                label
+                and self._text is text
+                and all(isinstance(part, str) and not part.strip() for part in text[begin:])
+            ):
+                self.add_text(label)
+            self._marks.pop()
+            self._text.append(End(mark))
+
+        return end
+
+    def start_paragraph(self) -> Leave:
+        self.end_text()
+        self._is_loose = True
+
+        def end() -> None:
+            self.end_text()
+            self._is_loose = False
+
+        return end
+
+    def start_heading(self, level: int) -> Leave:
+        if self._is_in_heading:
+            return self._contain()
+        self._open(_Frame())
+        self._is_in_heading = True
+
+        def end() -> None:
+            blocks = self._close().blocks
+            self._is_in_heading = False
+            if blocks:
+                self.add_block(Heading(level, flatten(blocks, " ")))
+
+        return end
+
+    def start_quote(self) -> Leave:
+        if not self._nest():
+            return self._contain()
+        self._open(_Frame())
+
+        def end() -> None:
+            self._nesting -= 1
+            if blocks := self._close().blocks:
+                self.add_block(Quote(blocks))
+
+        return end
+
+    def start_list(self, start: int | None) -> Leave:
+        if not self._nest():
+            return self._contain()
+        self._open(_Frame(items=[]))
+
+        def end() -> None:
+            self._nesting -= 1
+            frame = self._close()
+            assert frame.items is not None
+            _adopt(frame, frame.items)
+            if frame.items:
+                self.add_block(Listing(start, frame.items))
+
+        return end
+
+    def start_item(self) -> Leave:
+        items = self._frames[-1].items
+        if items is None:
+            return self._contain()
+        self.end_text()
+        _adopt(self._frames[-1], items)
+        self._open(_Frame())
+        return lambda: items.append(self._close().blocks)
+
+    def start_table(self, *, is_presentation: bool) -> Leave:
+        if not self._nest():
+            return self._contain()
+        self._open(_Frame(grid=Grid(is_presentation)))
+
+        def end() -> None:
+            self._nesting -= 1
+            frame = self._close()
+            assert frame.grid is not None
+            # What is in a table but in no cell is its caption.
+            self._frames[-1].blocks += frame.blocks
+            self._frames[-1].blocks += frame.grid.to_blocks()
+
+        return end
+
+    def start_row(self, *, is_head: bool) -> Leave:
+        grid = self._frames[-1].grid
+        if grid is not None:
+            grid.rows.append([])
+            grid.has_head = grid.has_head or is_head
+        return self._contain()
+
+    def start_cell(self, *, is_header: bool, colspan: int, rowspan: int, align: Align) -> Leave:
+        grid = self._frames[-1].grid
+        if grid is None or not grid.rows:
+            return self._contain()
+        row = grid.rows[-1]
+        self._open(_Frame())
+        return lambda: row.append(Cell(self._close().blocks, is_header, colspan, rowspan, align))
+
+    def start_definitions(self) -> Leave:
+        if not self._nest():
+            return self._contain()
+        self._open(_Frame(definitions=[]))
+
+        def end() -> None:
+            self._nesting -= 1
+            frame = self._close()
+            assert frame.definitions is not None
+            self._frames[-1].blocks += frame.blocks
+            self._frames[-1].blocks += _define(frame.definitions)
+
+        return end
+
+    def start_definition(self, *, is_term: bool) -> Leave:
+        definitions = self._frames[-1].definitions
+        if definitions is None:
+            return self._contain()
+        self._open(_Frame())
+        return lambda: definitions.append((is_term, self._close().blocks))
+
+    def _contain(self) -> Leave:
+        """A block without form: the text before it and in it are two paragraphs."""
+        self.end_text()
+        return self.end_text
+
+    def _nest(self) -> bool:
+        if self._nesting == MAX_NESTING:
+            return False
+        self._nesting += 1
+        return True
+
+    def _is_in_item(self) -> bool:
+        return len(self._frames) > 1 and self._frames[-2].items is not None and not self._frames[-1].blocks
+
+    def _open(self, frame: _Frame) -> None:
+        self.end_text()
+        self._frames.append(frame)
+
+    def _close(self) -> _Frame:
+        self.end_text()
+        return self._frames.pop()
+
+
+def _nothing() -> None:
+    """What ends with a mark that is open already: nothing."""
+
+
+def _adopt(frame: _Frame, items: list[list[Block]]) -> None:
+    """Give what lies in a list between its items to the item before: that is where it is shown."""
+    if not frame.blocks:
+        return
+    if items:
+        items[-1] += frame.blocks
+    else:
+        items.append(frame.blocks)
+    frame.blocks = []
+
+
+def _define(definitions: list[tuple[bool, list[Block]]]) -> list[Block]:
+    """A glossary as `term`, new line, `: meaning`; a list of items where a meaning is more than one paragraph."""
+    is_glossary = all(
+        is_term or (len(blocks) == 1 and isinstance(blocks[0], Paragraph)) for is_term, blocks in definitions
+    )
+    if not is_glossary:
+        items: list[list[Block]] = []
+        for is_term, blocks in definitions:
+            if is_term or not items:
+                items.append([])
+            items[-1] += [Paragraph(flatten(blocks, " "), is_loose=True)] if is_term and blocks else blocks
+        return [Listing(None, items)]
+    groups: list[Block] = []
+    text: list[Inline] = []
+    was_term = False
+    for is_term, blocks in definitions:
+        if is_term and not was_term and text:
+            groups.append(Paragraph(text, is_loose=True))
+            text = []
+        if text:
+            text.append(Break() if is_term else Meaning())
+        text += flatten(blocks, " ")
+        was_term = is_term
+    return [*groups, Paragraph(text, is_loose=True)] if text else groups
