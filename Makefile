@@ -2,8 +2,8 @@
 
 SHELL := /bin/sh
 BIN := .venv/bin
-# Where the sample crawl writes, and how far it goes: its calendar has no end.
-SAMPLE := --output crawl-output --limit 100 --subdomains
+# Where the sample crawl writes, and how deep it goes: the calendar of the site has no end.
+SAMPLE := --output crawl-output --limit 100 --depth 5 --subdomains
 
 # Rendering as root works only without Chromium's sandbox, which has to be a decision.
 define UNSANDBOXED

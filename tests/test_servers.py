@@ -109,7 +109,7 @@ async def test_every_test_gets_an_empty_redis(redis_url: str) -> None:
 
 
 def wait_until_gone(pid: int, folder: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (psutil.pid_exists(pid) or folder.exists()) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not psutil.pid_exists(pid)
