@@ -162,14 +162,14 @@ def _group(lines: Iterable[_Line], token: str) -> Iterator[_Line]:
 
 def _signal_line(value: str) -> _SignalLine:
     path = value.split(maxsplit=1)[0] if value.startswith("/") else ""
-    values = []
+    values: dict[str, int] = {}
     for signal in value[len(path) :].lower().split(","):
         name, answer = (part.strip() for part in signal.partition("=")[::2])
         strictness = (_USE_STRICTNESS if name == "use" else _PURPOSE_STRICTNESS).get(answer)
         if strictness is not None:
-            values.append((name, strictness))
+            values[name] = max(strictness, values.get(name, 0))
     scope = Protego.parse(f"User-agent: *\nDisallow: {path}") if path else None
-    return _SignalLine(path, scope, tuple(values))
+    return _SignalLine(path, scope, tuple(values.items()))
 
 
 #: For a site without robots.txt, and for one whose robots.txt cannot be had (RFC 9309 2.3.1.3 and 2.3.1.4).

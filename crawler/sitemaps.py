@@ -22,6 +22,8 @@ from usp.objects.sitemap import AbstractSitemap
 from crawler import urls
 from crawler.sitemap_guard import BadSitemap, documents
 
+__all__ = ["BadSitemap", "Sitemap", "SitemapEntry", "parse"]
+
 #: Largest sitemap, decoded, that the protocol allows.
 MAX_BYTES: Final = 50 << 20
 #: And its longest URL.
@@ -106,7 +108,9 @@ def _read(content: str) -> AbstractSitemap | BadSitemap:
     logging.getLogger("usp").setLevel(logging.CRITICAL + 1)
     try:
         return SitemapStrParser(content).sitemap()
-    except Exception as error:  # usp documents none, but lets those of the parsers below it through
+    except (
+        Exception
+    ) as error:  # usp documents none, but those of the date parser and of its temporary file pass
         return BadSitemap(f"It cannot be read: {type(error).__name__}.")
 
 
@@ -128,7 +132,8 @@ def _decoded(data: bytes) -> str:
     declared = _DECLARED_ENCODING.match(data.lstrip()[:200])
     encoding = webencodings.lookup(declared[1].decode()) if declared else None
     text, _ = webencodings.decode(data, encoding or webencodings.UTF8, errors="replace")
-    return text
+    # XML has no NUL; without them UTF-16 that does not say so reads as the ASCII that it nearly always is.
+    return text.replace("\0", "")
 
 
 def _corrected(content: str) -> str:
