@@ -12,25 +12,25 @@ import click
 from cli.exits import ExitCode
 from crawler.errors import CrawlError
 
-#: By section: the name, the module below `cli` that has a command of that name, and what it does. Modules are
-#: imported when they are needed, or `crawl --help` would load the whole crawler.
+#: By section: the name, where the command is (module and attribute), and what it does. Modules are imported when
+#: they are needed, or `crawl --help` would load the whole crawler.
 COMMANDS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "Crawl without a server": (("run", "run", "Crawl a site, here and now."),),
+    "Crawl without a server": (("run", "cli.run:run", "Crawl a site, here and now."),),
     "Run a server": (
-        ("serve", "serve", "Serve the API, and crawl in the same process if there is no broker."),
-        ("worker", "distributed", "Crawl, as one of many processes."),
-        ("scheduler", "distributed", "Wake the workers at the right times."),
-        ("migrate", "administration", "Bring the database to the newest schema."),
-        ("token", "tokens", "Create, list and revoke API tokens."),
-        ("doctor", "doctor", "Check that everything needed is there and works."),
+        ("serve", "cli.serve:serve", "Serve the API, and crawl in the same process if there is no broker."),
+        ("worker", "cli.distributed:worker", "Crawl, as one of many processes."),
+        ("scheduler", "cli.distributed:scheduler", "Wake the workers at the right times."),
+        ("migrate", "cli.migrate:migrate", "Bring the database to the newest schema."),
+        ("token", "cli.tokens:token", "Create, list and revoke API tokens."),
+        ("doctor", "cli.doctor:doctor", "Check that everything needed is there and works."),
     ),
     "Use a server": (
-        ("submit", "submit", "Start a crawl."),
-        ("status", "client_commands", "Show a crawl."),
-        ("watch", "client_commands", "Show a crawl until it ends."),
-        ("results", "client_commands", "Download what a crawl has brought."),
-        ("cancel", "client_commands", "End a crawl."),
-        ("list", "client_commands", "List crawls."),
+        ("submit", "cli.requests:submit", "Start a crawl."),
+        ("status", "cli.requests:status", "Show a crawl."),
+        ("watch", "cli.requests:watch", "Show a crawl until it ends."),
+        ("results", "cli.requests:results", "Download what a crawl has brought."),
+        ("cancel", "cli.requests:cancel", "End a crawl."),
+        ("list", "cli.requests:list_crawls", "List crawls."),
     ),
 }
 
@@ -45,11 +45,10 @@ class CommandList(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
         for section in COMMANDS.values():
-            for name, module, _ in section:
+            for name, place, _ in section:
                 if name == cmd_name:
-                    command = getattr(
-                        import_module(f"cli.{module}"), f"{name}_crawls" if name == "list" else name
-                    )
+                    module, _, attribute = place.partition(":")
+                    command = getattr(import_module(module), attribute)
                     assert isinstance(command, click.Command)
                     return command
         return None
@@ -62,7 +61,7 @@ class CommandList(click.Group):
 
 
 @click.group(
-    cls=CommandList, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=CommandList, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(package_name="crawl")
 def crawl() -> None:
@@ -74,12 +73,11 @@ def crawl() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit."""
-    sys.exit(run_command())
+    """Run the command line of this process and exit."""
+    sys.exit(_run())
 
 
-def run_command() -> int:
-    """Run the command line of this process; returns the exit code."""
+def _run() -> int:
     try:
         return int(crawl.main(prog_name="crawl", standalone_mode=False) or ExitCode.DONE)
     except click.ClickException as error:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,6 +18,7 @@ from cli.output import Output, open_output
 from cli.progress import Display, Snapshot, open_display
 from cli.request import build_body, request_flags
 from cli.run_state import RunState, open_state
+from cli.signals import stopping_on_signals
 from cli.summary import Summary, report, report_flags
 from crawler import urls
 from crawler.errors import ConfigurationError, InvalidRequest
@@ -72,7 +70,7 @@ async def _run(
     """Crawl until the end or the first signal; in the second case the crawl is still running."""
     began = time.monotonic()
     stop = asyncio.Event()
-    with _stopping_on_signals(stop):
+    with stopping_on_signals(stop):
         async with Runtime(settings, also_allow_host=urls.host_of(options.url)) as runtime:
             if options.render and (problem := await runtime.check_browser()) != "ok":
                 message = f"{problem} --no-render works without a browser."
@@ -131,24 +129,3 @@ async def _follow(
         if is_last or crawl.status is not CrawlStatus.RUNNING:
             return crawl
         await asyncio.wait({work}, timeout=_POLL_SECONDS)
-
-
-@contextmanager
-def _stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` at the first signal; a second one ends the process as if this were not here."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def stop_gently() -> None:
-        click.echo("Stopping when the pages in flight are done; once more to stop at once.", err=True)
-        stop.set()
-        for signum in signals:
-            loop.remove_signal_handler(signum)
-
-    for signum in signals:
-        loop.add_signal_handler(signum, stop_gently)
-    try:
-        yield
-    finally:
-        for signum in signals:
-            loop.remove_signal_handler(signum)

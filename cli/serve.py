@@ -1,0 +1,69 @@
+"""`crawl serve`: the API, and without a broker the whole service, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+import click
+import uvicorn
+
+from api.app import create_app
+from api.exposure import generated_token, refuse_open_bind
+from cli.exits import ExitCode
+from cli.signals import stopping_on_signals
+from crawler.fetch.chromium import require_privileges
+from crawler.settings import Settings
+from workers.doorbell import open_doorbell
+
+
+@click.command()
+@click.option("--host", help="Address to bind, or CRAWL_HOST.  [default: 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Or CRAWL_PORT; 0: any free one.  [default: 8787]"
+)
+def serve(**given: Any) -> ExitCode:
+    """Serve the API; without CRAWL_BROKER_URL also crawl, in this process and on SQLite."""
+    settings = Settings.load(**{name: value for name, value in given.items() if value is not None})
+    refuse_open_bind(settings)
+    if settings.embedded:
+        require_privileges(settings)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if not settings.api_token:
+        token, is_new = generated_token(settings)
+        if is_new:
+            path = settings.data_dir / "token"
+            click.echo(f"Made an API token, shown this once and kept in {path}: {token}", err=True)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.create_server((settings.host, settings.port), family=family) as listener:
+        asyncio.run(_serve(settings, listener))
+    return ExitCode.DONE
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    doorbell = open_doorbell(settings)
+    app = create_app(settings, doorbell=doorbell)
+    config = uvicorn.Config(
+        app,
+        # Opened below, where an error ends the process with its sentence instead of a stack trace in the log.
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Who may be throttled is decided by the real peer, not by a header that it sends.
+        proxy_headers=False,
+        timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
+    )
+    stop = asyncio.Event()
+    # uvicorn takes the signals while it runs, and passes on the ones it got when it has ended: to the handlers that
+    # were there before it. Without ours the first signal would end the process before the pages in flight are done.
+    with stopping_on_signals(stop):
+        async with app.router.lifespan_context(app):
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            click.echo(f"Listening on http://{shown}:{port}, documentation at /docs.", err=True)
+            await uvicorn.Server(config).serve(sockets=[listener])
+    if doorbell is not None:
+        await doorbell.close()
