@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -45,8 +46,13 @@ class EgressConnector(aiohttp.BaseConnector):
         super().__init__(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS)
         self._egress = egress
         self._tls_timeout_seconds = settings.tls_timeout_seconds
-        self._tls = ssl.create_default_context()
-        self._tls.set_alpn_protocols(["http/1.1"])
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Made for the first https page: loading the authorities takes tens of milliseconds."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     async def _create_connection(
         self,

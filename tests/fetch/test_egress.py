@@ -322,12 +322,14 @@ async def test_upstream_proxy_that_says_no(site: Origin, status: bytes) -> None:
 
 async def test_upstream_proxy_is_not_asked_for_forbidden_hosts() -> None:
     heads: list[bytes] = []
-    async with upstream(b"HTTP/1.1 200 OK", heads) as port:
-        async with fetching(egress_upstream_proxy=f"http://127.0.0.1:{port}") as fetcher:
-            for url in ("http://10.0.0.1/", "http://localhost/", "http://redis/", "http://[::1]/"):
-                answer = await fetcher.fetch(url)
-                assert isinstance(answer, Failure)
-                assert answer.code is ErrorCode.BLOCKED_DESTINATION
+    async with (
+        upstream(b"HTTP/1.1 200 OK", heads) as port,
+        fetching(egress_upstream_proxy=f"http://127.0.0.1:{port}") as fetcher,
+    ):
+        for url in ("http://10.0.0.1/", "http://localhost/", "http://redis/", "http://[::1]/"):
+            answer = await fetcher.fetch(url)
+            assert isinstance(answer, Failure)
+            assert answer.code is ErrorCode.BLOCKED_DESTINATION
     assert heads == []
 
 
