@@ -124,9 +124,7 @@ class Settings(BaseSettings):
     convert_memory_bytes: int = Field(
         1 << 30, ge=128 << 20, description="address space of a converter process"
     )
-    markdown: Literal["markdownify", "html-to-markdown"] = Field(
-        "markdownify", description="Markdown converter"
-    )
+    markdown: Literal["builtin", "markdownify"] = Field("builtin", description="Markdown converter")
 
     # --- rendering --------------------------------------------------------------------------------------------
     chromium: Path | None = Field(None, description="browser to use instead of the first one found")

@@ -1,8 +1,8 @@
 """Reading HTML without trusting it: parsing and converting happen in child processes that can be killed.
 
-The children are plain programs spoken to over pipes (`crawler.extract.child`), not a `multiprocessing` pool: that one
-cannot be used inside a Celery worker, which is a daemonic process, it would import the worker's main module again in
-every child, and its start by fork is unsafe next to threads.
+The children are plain programs spoken to over pipes (`crawler.extract.child`), not a `multiprocessing` pool: that
+cannot be used in a Celery worker, which is a daemonic process, it would import the worker's main module again in every
+child, and its start by fork is unsafe next to threads.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from crawler.extract.document import Metadata, Page, parse
 from crawler.model import ErrorCode, Failure, Link
 from crawler.settings import Settings
 
-#: HTML up to this size is parsed here when nothing else is asked: it costs less than the way to a child, and what the
-#: parser's quadratic cases cost at this size (about 0.2 s) is a pause that an event loop survives.
+#: HTML up to this size is parsed in this process when nothing else is asked: it costs less than the way to a child, and
+#: what the parser's quadratic cases cost at this size (about 0.2 s) is a pause that an event loop survives.
 INLINE_CHARS = 32 * 1024
 #: A child that read a page of this size is not used again: its memory would stay large.
 LARGE_CHARS = 2 << 20
@@ -36,6 +36,8 @@ class Extract:
 
     page: Page
     markdown: str | None
+    #: Why there is only plain text and no link, where the page was too much for the parser or the converter.
+    fault: Failure | None = None
 
 
 class Converter:
@@ -46,83 +48,88 @@ class Converter:
         self._free = asyncio.Semaphore(settings.convert_processes)
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
-        self._closed = False
+        self._is_closed = False
 
     async def extract(self, html: str, url: str, *, markdown: bool) -> Extract | Failure:
-        """Read a page and, if asked, convert it too, in one parse. Never raises because of what the page holds."""
+        """Read a page and, if asked, convert it, in one parse. Never raises because of what the page holds."""
         if not markdown and len(html) <= INLINE_CHARS:
             return Extract(self._parse_here(html, url), None)
         answer = await self._ask(html, url, page=True, markdown=markdown)
         if isinstance(answer, Failure):
             return answer
-        header, text = answer
-        return Extract(_page(header["page"], html), text if markdown else None)
+        return Extract(_page(answer.page, html, url), answer.markdown if markdown else None, answer.fault)
 
     async def convert(self, html: str, url: str) -> str | Failure:
-        """Markdown of a page whose links are already known."""
+        """Markdown of a page whose links are already known; plain text where it was too much for the converter."""
         answer = await self._ask(html, url, page=False, markdown=True)
-        return answer if isinstance(answer, Failure) else answer[1]
+        return answer if isinstance(answer, Failure) else answer.markdown
 
     async def close(self) -> None:
         """End all children; conversions in flight end as failures."""
-        self._closed = True
+        self._is_closed = True
         await asyncio.gather(*(process.stop() for process in self._all))
         self._all.clear()
         self._idle.clear()
 
     def _parse_here(self, html: str, url: str) -> Page:
+        limits = self._settings
         return parse(
             html,
             content_type=None,
             url=url,
-            max_links=self._settings.max_links_per_page,
-            max_url_chars=self._settings.max_url_chars,
+            max_links=limits.max_links_per_page,
+            max_url_chars=limits.max_url_chars,
         )
 
-    async def _ask(
-        self, html: str, url: str, *, page: bool, markdown: bool
-    ) -> tuple[dict[str, Any], str] | Failure:
-        """Ask for everything, then for the plain text at least; the second time in a fresh child and less time."""
-        seconds = self._settings.convert_timeout_seconds
-        request = {"url": url, "page": page, "markdown": "full" if markdown else ""}
-        answer = await self._ask_child(request, html, seconds)
-        if isinstance(answer, Failure) and markdown:
-            answer = await self._ask_child(request | {"markdown": "plain"}, html, seconds / 4)
-        if not isinstance(answer, Failure) and len(answer[1]) > self._settings.max_record_bytes:
-            return Failure(ErrorCode.TOO_LARGE, f"{len(answer[1])} characters of Markdown")
+    async def _ask(self, html: str, url: str, *, page: bool, markdown: bool) -> _Answer | Failure:
+        """Ask for everything; if that fails, ask another child for what can be had without a parser."""
+        request = {"url": url, "page": page, "markdown": markdown, "is_plain": False}
+        answer = await self._ask_child(request, html)
+        if isinstance(answer, Failure) and answer.code != ErrorCode.WORKER_LOST:
+            fault = answer
+            answer = await self._ask_child(request | {"is_plain": True}, html)
+            if isinstance(answer, _Answer):
+                answer = _Answer(answer.page, answer.markdown, fault)
+        if isinstance(answer, _Answer) and len(answer.markdown) > self._settings.max_record_bytes:
+            return Failure(ErrorCode.TOO_LARGE, f"{len(answer.markdown)} characters of Markdown")
         return answer
 
-    async def _ask_child(
-        self, request: dict[str, Any], html: str, seconds: float
-    ) -> tuple[dict[str, Any], str] | Failure:
+    async def _ask_child(self, request: dict[str, Any], html: str) -> _Answer | Failure:
+        """One question to one child. A child that did not answer as it should is killed."""
         async with self._free:
-            if self._closed:
-                return Failure(ErrorCode.WORKER_LOST, "converter closed", retryable=True)
+            if self._is_closed:
+                return Failure(ErrorCode.WORKER_LOST, "the converter is closed", retryable=True)
             process = self._idle.pop() if self._idle else await self._start()
-            usable = False
+            is_usable = False
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(self._settings.convert_timeout_seconds):
                     answer = await process.ask(request, html)
-                usable = "failure" not in answer[0] and process.is_fresh(self._settings, html)
+                is_usable = not isinstance(answer, Failure) and process.is_fresh(self._settings, html)
             except TimeoutError:
-                return Failure(ErrorCode.TIMEOUT, f"not converted within {seconds:g} s")
+                return Failure(ErrorCode.TIMEOUT, "the converter took too long")
             except (OSError, EOFError, ValueError) as error:
-                return Failure(ErrorCode.TOO_LARGE, f"the converter process died: {error!r}")
+                return Failure(ErrorCode.TOO_LARGE, f"the converter died: {error!r}")
+            else:
+                return answer
             finally:
-                # Reached by cancellation too: a child with a question unanswered must not meet the next one.
-                if usable and not self._closed:
+                # Cancellation comes here too: the late answer must not be taken for that of the next question.
+                if is_usable and not self._is_closed:
                     self._idle.append(process)
                 else:
                     self._all.discard(process)
                     await asyncio.shield(process.kill())
-            if "failure" in answer[0]:
-                return Failure(ErrorCode.TOO_LARGE, str(answer[0]["failure"]))
-            return answer
 
     async def _start(self) -> _Child:
         process = await _Child.start(self._settings)
         self._all.add(process)
         return process
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    page: dict[str, Any]
+    markdown: str
+    fault: Failure | None
 
 
 class _Child:
@@ -145,7 +152,6 @@ class _Child:
             "max_links": settings.max_links_per_page,
             "max_url_chars": settings.max_url_chars,
         }
-        root = Path(crawler.__file__).parents[1]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
@@ -155,20 +161,25 @@ class _Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # Not ours: it may hold tokens and passwords.
-            env={"PYTHONPATH": os.fspath(root)},
+            # Not our environment: that may hold tokens and passwords.
+            env={"PYTHONPATH": os.fspath(Path(crawler.__file__).parents[1])},
+            # Ctrl-C in a terminal is for us; the child ends when we close its stdin.
             start_new_session=True,
         )
         return cls(process)
 
-    async def ask(self, request: dict[str, Any], html: str) -> tuple[dict[str, Any], str]:
+    async def ask(self, request: dict[str, Any], html: str) -> _Answer | Failure:
         """Put one question. Raises OSError or EOFError when the child dies, ValueError when it talks nonsense."""
         self._pages += 1
         self._stdin.write(child.message(request, html))
         await self._stdin.drain()
         head, body = child.LENGTHS.unpack(await self._stdout.readexactly(child.LENGTHS.size))
-        answer = json.loads(await self._stdout.readexactly(head))
-        return answer, (await self._stdout.readexactly(body)).decode()
+        header = json.loads(await self._stdout.readexactly(head))
+        markdown = (await self._stdout.readexactly(body)).decode()
+        if "failure" in header:
+            return Failure(ErrorCode.TOO_LARGE, header["failure"])
+        fault = Failure(ErrorCode.DOM_TOO_LARGE, "nested too deep") if header["is_plain"] else None
+        return _Answer(header["page"], markdown, fault)
 
     def is_fresh(self, settings: Settings, html: str) -> bool:
         """Whether the child may take another page: it grows a little with each and much with a large one."""
@@ -190,12 +201,13 @@ class _Child:
         await self._process.wait()
 
 
-def _page(fields: dict[str, Any], html: str) -> Page:
+def _page(fields: dict[str, Any], html: str, url: str) -> Page:
+    """The page as the child describes it; only its title where it could not be parsed."""
     return Page(
         html=html,
         title=fields["title"],
-        links=tuple(Link(url) for url in fields["links"]),
-        links_dropped=fields["links_dropped"],
-        base_url=fields["base_url"],
-        metadata=Metadata(**fields["metadata"]),
+        links=tuple(Link(link) for link in fields.get("links", ())),
+        links_dropped=fields.get("links_dropped", 0),
+        base_url=fields.get("base_url", url),
+        metadata=Metadata(**fields.get("metadata", {})),
     )

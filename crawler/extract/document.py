@@ -20,9 +20,10 @@ from crawler.urls import resolve
 #: Longest title, and longest value of any other metadata.
 MAX_META_CHARS = 1024
 MAX_OPEN_GRAPH = 50
+MAX_BASE_CHARS = 8192
 
 #: All that is looked at, in document order. Forms are never submitted, scripts never read.
-_SELECTOR = "base[href], title, meta, link[href], a, area[href], frame[src], iframe[src]"
+_SELECTOR = "title, meta, link[href], a, area[href], frame[src], iframe[src]"
 #: `link` relations whose target is a page of its own; `alternate` only where it is HTML (no feeds, no AMP data).
 _PAGE_RELATIONS = frozenset(["next", "prev", "canonical"])
 #: "Shared declarative refresh steps" of the HTML Standard: seconds, a separator, then perhaps `url=`.
@@ -62,14 +63,22 @@ def parse(
 ) -> Page:
     """Read a page. Bytes are decoded by `content_type` and what they declare; `url` is the page's final URL."""
     text = decode(html, content_type) if isinstance(html, bytes) else clean(html)
-    parser = LexborHTMLParser(text)
+    return describe(LexborHTMLParser(text), text, url=url, max_links=max_links, max_url_chars=max_url_chars)
+
+
+def base_url_of(parser: LexborHTMLParser, url: str) -> str:
+    """The document base URL (HTML Standard 2.4.3). A base that is no http(s) URL is passed over."""
+    base = parser.css_first("base[href]")
+    written = base.attributes["href"] if base is not None else None
+    return (resolve(url, written, max_chars=MAX_BASE_CHARS) or url) if written else url
+
+
+def describe(parser: LexborHTMLParser, text: str, *, url: str, max_links: int, max_url_chars: int) -> Page:
+    """What the page `text` tells, which `parser` has read."""
     scan = _Scan()
     for node in parser.css(_SELECTOR):
         scan.read(node)
-    base_url = url
-    if scan.base is not None:
-        # HTML Standard 2.4.3. A base that is no http(s) URL is passed over.
-        base_url = resolve(url, scan.base, max_chars=max_url_chars) or url
+    base_url = base_url_of(parser, url)
     links, dropped = _links(scan.references, url, base_url, max_links, max_url_chars)
     root = parser.root
     language = root.attributes.get("lang") if root is not None else None
@@ -95,7 +104,6 @@ def parse(
 class _Scan:
     """What the nodes of `_SELECTOR` say, gathered in one pass because every touch of a node has its price."""
 
-    base: str | None = None
     title: str | None = None
     canonical: str | None = None
     #: Link targets as written, each once, in document order.
@@ -115,8 +123,6 @@ class _Scan:
                 reference = self._read_link(attributes)
             case "meta":
                 reference = self._read_meta(attributes)
-            case "base" if self.base is None:
-                self.base = attributes["href"] or ""
             case "title" if self.title is None and not _is_in_svg(node):
                 self.title = _shorten(node.text())
         if reference:

@@ -23,16 +23,26 @@ _EMPHASIS = frozenset(["em", "strong", "del"])
 
 
 @dataclass(slots=True, eq=False)
-class _Piece:
-    """Something that is written: text, code, finished Markdown (`raw`), a break, or one side of a mark."""
+class Piece:
+    """Something that is written: text, code, finished Markdown (`raw`), a break, or one side of a mark.
+
+    A side of a mark has its `span`. Text and code are as in the page, not escaped. A break of more than one line has
+    text.
+    """
 
     kind: Literal["text", "code", "raw", "break", "open", "close"]
     text: str = ""
-    span: _Span | None = None
+    span: Span | None = None
+
+    @property
+    def mark(self) -> Mark:
+        """The mark that this is a side of."""
+        assert self.span is not None
+        return self.span.mark
 
 
 @dataclass(slots=True, eq=False)
-class _Span:
+class Span:
     """A mark that holds something, and how its two sides are written."""
 
     mark: Mark
@@ -42,9 +52,14 @@ class _Span:
 
 def write_inline(tokens: Iterable[Inline], *, line_break: str = HARD_BREAK) -> str:
     """Markdown for the text of one block. `line_break` is how a `Break` is written."""
-    pieces = _Arrangement(tokens).pieces
+    pieces = arrange(tokens)
     _choose_delimiters(pieces)
     return "".join(_written(pieces, line_break))
+
+
+def arrange(tokens: Iterable[Inline]) -> list[Piece]:
+    """Tokens as pieces, with the blanks between them where they belong."""
+    return _Arrangement(tokens).pieces
 
 
 class _Arrangement:
@@ -55,11 +70,11 @@ class _Arrangement:
     """
 
     def __init__(self, tokens: Iterable[Inline]) -> None:
-        self.pieces: list[_Piece] = []
+        self.pieces: list[Piece] = []
         self._blanks = ""
         self._breaks = 0
         self._waiting: list[Mark] = []
-        self._open: list[_Span] = []
+        self._open: list[Span] = []
         #: Code that is under way, else None.
         self._code: str | None = None
         for token in tokens:
@@ -86,21 +101,21 @@ class _Arrangement:
                 self._breaks += bool(self.pieces)
             case Image(source, alt, title):
                 text = escape_text(_SPACE.sub(" ", alt).strip(), is_in_link=True)
-                self._show(_Piece("raw", f"![{text}]({destination(source)}{title_part(title)})"))
+                self._show(Piece("raw", f"![{text}]({destination(source)}{title_part(title)})"))
             case Checkbox(is_checked):
-                self._show(_Piece("raw", "[x] " if is_checked else "[ ] "))
+                self._show(Piece("raw", "[x] " if is_checked else "[ ] "))
             case Meaning():
                 self._blanks, self._breaks = "", 0
-                self._show(_Piece("raw", "\n: "))
+                self._show(Piece("raw", "\n: "))
             case Math(tex):
-                self._show(_Piece("raw", f"${tex}$"))
+                self._show(Piece("raw", f"${tex}$"))
 
     def _take_text(self, text: str) -> None:
         core = text.lstrip()
         self._wait(text[: len(text) - len(core)])
         if core:
             shown = core.rstrip()
-            self._show(_Piece("text", shown))
+            self._show(Piece("text", shown))
             self._wait(core[len(shown) :])
 
     def _take_code(self, text: str) -> None:
@@ -110,10 +125,10 @@ class _Arrangement:
             self._wait(" ")
             text = text[1:]
         if text[-1:] == " " != text[:1]:
-            self._show(_Piece("code", text[:-1]))
+            self._show(Piece("code", text[:-1]))
             self._wait(" ")
         elif text:
-            self._show(_Piece("code", text))
+            self._show(Piece("code", text))
 
     def _wait(self, blanks: str) -> None:
         """Keep blanks for later. No-break spaces count each, others once and not at the start of a line."""
@@ -141,7 +156,7 @@ class _Arrangement:
         elif self._waiting and self._waiting[-1] is mark:
             self._waiting.pop()
         elif self._open and self._open[-1].mark is mark:
-            self.pieces.append(_Piece("close", span=self._open.pop()))
+            self.pieces.append(Piece("close", span=self._open.pop()))
 
     def _end_code(self) -> None:
         """Write the code so far. More of it may follow, behind a link or a line break."""
@@ -149,11 +164,11 @@ class _Arrangement:
             self._take_code(_SPACE.sub(" ", self._code))
             self._code = ""
 
-    def _show(self, piece: _Piece) -> None:
+    def _show(self, piece: Piece) -> None:
         if self._breaks:
-            self.pieces.append(_Piece("break", "\n\n" if self._breaks > 1 else ""))
+            self.pieces.append(Piece("break", "\n\n" if self._breaks > 1 else ""))
         if self._blanks:
-            self.pieces.append(_Piece("text", self._blanks))
+            self.pieces.append(Piece("text", self._blanks))
         for mark in self._waiting:
             self._begin(mark)
         is_joined = not (self._breaks or self._blanks or self._waiting) and bool(self.pieces)
@@ -178,9 +193,9 @@ class _Arrangement:
             self._open.append(last.span)
             return
         level = sum(span.mark.name == mark.name for span in self._open)
-        span = _Span(mark, *_delimiters(mark, is_inner=level % 2 == 1))
+        span = Span(mark, *_delimiters(mark, is_inner=level % 2 == 1))
         self._open.append(span)
-        self.pieces.append(_Piece("open", span=span))
+        self.pieces.append(Piece("open", span=span))
 
 
 def _delimiters(mark: Mark, *, is_inner: bool) -> tuple[str, str]:
@@ -197,7 +212,7 @@ def _delimiters(mark: Mark, *, is_inner: bool) -> tuple[str, str]:
             return f"<{name}>", f"</{name}>"
 
 
-def _choose_delimiters(pieces: Sequence[_Piece]) -> None:
+def _choose_delimiters(pieces: Sequence[Piece]) -> None:
     """Replace the delimiters of emphasis that would not work where they stand."""
     index = 0
     while index < len(pieces):
@@ -218,7 +233,7 @@ def _choose_delimiters(pieces: Sequence[_Piece]) -> None:
         index = end
 
 
-def _fit(spans: list[_Span], outside: str, inside: str) -> None:
+def _fit(spans: list[Span], outside: str, inside: str) -> None:
     """Write a run of delimiters, outermost first, so that it works between these two classes of characters."""
     if outside != "word":
         return
@@ -232,17 +247,17 @@ def _fit(spans: list[_Span], outside: str, inside: str) -> None:
         span.before, span.after = f"<{span.mark.name}>", f"</{span.mark.name}>"
 
 
-def _is_emphasis(piece: _Piece) -> bool:
+def _is_emphasis(piece: Piece) -> bool:
     return piece.span is not None and piece.span.mark.name in _EMPHASIS
 
 
-def _class_of_end(piece: _Piece | None) -> str:
+def _class_of_end(piece: Piece | None) -> str:
     if piece is None or piece.kind == "break":
         return "space"
     return _class_of(piece.text[-1]) if piece.kind in ("text", "raw") else "punctuation"
 
 
-def _class_of_start(piece: _Piece | None) -> str:
+def _class_of_start(piece: Piece | None) -> str:
     if piece is None or piece.kind == "break":
         return "space"
     return _class_of(piece.text[0]) if piece.kind in ("text", "raw") else "punctuation"
@@ -254,7 +269,7 @@ def _class_of(character: str) -> str:
     return "punctuation" if unicodedata.category(character)[0] in "PS" else "word"
 
 
-def _written(pieces: Sequence[_Piece], line_break: str) -> Iterator[str]:
+def _written(pieces: Sequence[Piece], line_break: str) -> Iterator[str]:
     """The pieces as text. Text at the start of a line is looked at once more for what would begin a block."""
     links = 0
     is_line_start = True

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-import ada_url
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.extract.blocks import (
@@ -22,12 +21,13 @@ from crawler.extract.blocks import (
     Rule,
     Table,
 )
+from crawler.extract.document import base_url_of
 from crawler.extract.escape import escape_heading_end
 from crawler.extract.inline import write_inline
 from crawler.extract.reader import read_blocks
 
 #: Names of the converters, as `CRAWL_MARKDOWN` has them.
-ConverterName = Literal["markdownify", "html-to-markdown"]
+ConverterName = Literal["builtin", "markdownify"]
 
 _ALIGN = {"": "---", "left": ":---", "center": ":---:", "right": "---:"}
 _NEW_LINE = re.compile(r"\n(?=[^\n])")
@@ -35,24 +35,22 @@ _NEW_LINE = re.compile(r"\n(?=[^\n])")
 
 def to_markdown(html: str, *, url: str, converter: ConverterName) -> str:
     """Markdown of the page `html`, whose final URL is `url`."""
-    del converter
     parser = LexborHTMLParser(html)
+    return convert(parser, base_url_of(parser, url), converter)
+
+
+def convert(parser: LexborHTMLParser, base_url: str, converter: ConverterName) -> str:
+    """Markdown of the page that `parser` has read. Links are made absolute by `base_url`."""
     body = parser.body
     if body is None:
         return ""
-    base = parser.css_first("base[href]")
-    base_url = url
-    if base is not None:
-        try:
-            base_url = ada_url.join_url(url, base.attributes["href"] or "")
-        except ValueError:
-            base_url = url
-    return write_blocks(read_blocks(body, base_url))
+    blocks = read_blocks(body, base_url)
+    if converter == "markdownify":
+        # Only here: it brings bs4 and lxml, which would double the memory of a converter process.
+        from crawler.extract.classic import write_with_markdownify  # noqa: PLC0415
 
-
-def to_plain_text(html: str) -> str:
-    """The visible words of a page that could not be converted."""
-    raise NotImplementedError
+        return write_with_markdownify(blocks)
+    return write_blocks(blocks)
 
 
 def write_blocks(blocks: Sequence[Block]) -> str:
