@@ -98,7 +98,7 @@ class Policy:
 
 def permits(address: Address, policy: Policy) -> bool:
     """Whether a connection to `address` is allowed, looking through every form that embeds an IPv4 address."""
-    address = _unmapped(address)
+    address = normal_address(address)
     inner = tuple(_embedded(address, policy))
     if any(_within(face, policy.deny) for face in (address, *inner)):
         return False
@@ -113,7 +113,7 @@ def permits_endpoint(address: Address, port: int, policy: Policy) -> bool:
     """Whether this port of this address may be dialled. Addresses that `allow` names are open on every port."""
     if not 0 < port < 65536 or not permits(address, policy):
         return False
-    return _within(_unmapped(address), policy.allow) or any(port in ports for ports in policy.ports)
+    return _within(normal_address(address), policy.allow) or any(port in ports for ports in policy.ports)
 
 
 def is_forbidden_host(host: str, port: int, policy: Policy) -> bool:
@@ -127,7 +127,7 @@ def is_forbidden_host(host: str, port: int, policy: Policy) -> bool:
         return True
     literal = literal_address(host)
     if host == policy.trusted_host:
-        return literal is not None and _within(_unmapped(literal), policy.deny)
+        return literal is not None and _within(normal_address(literal), policy.deny)
     if literal is not None:
         return not permits_endpoint(literal, port, policy)
     if not _NAME.fullmatch(host):
@@ -144,6 +144,11 @@ def is_forbidden_host(host: str, port: int, policy: Policy) -> bool:
 def normal_host(host: str) -> str:
     """The one spelling of a host: lower case, no brackets, no trailing dot."""
     return host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
+
+
+def normal_address(address: Address) -> Address:
+    """`::ffff:a.b.c.d` is not another host but IPv4 spoken through a v6 socket."""
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def literal_address(host: str) -> Address | None:
@@ -164,11 +169,6 @@ def _is_public(address: Address) -> bool:
 
 def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
-
-
-def _unmapped(address: Address) -> Address:
-    """`::ffff:a.b.c.d` is not another host but IPv4 spoken through a v6 socket."""
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _embedded(address: Address, policy: Policy) -> Iterator[IPv4Address]:

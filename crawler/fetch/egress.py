@@ -20,6 +20,7 @@ from crawler.fetch.addresses import (
     Policy,
     is_forbidden_host,
     literal_address,
+    normal_address,
     normal_host,
     permits_endpoint,
 )
@@ -92,10 +93,11 @@ class Egress:
                 return Failure(ErrorCode.DNS_FAILURE, f"{host}: {error}", retryable=True)
         if not answers:
             return Failure(ErrorCode.DNS_FAILURE, f"{host} has no address")
-        for address in answers:
+        addresses = tuple(dict.fromkeys(normal_address(answer) for answer in answers))
+        for address in addresses:
             if not self._permits(host, address, port):
                 return _blocked(host, port, f"resolves to {address}")
-        return answers[:_MAX_ADDRESSES]
+        return addresses[:_MAX_ADDRESSES]
 
     async def connect(self, host: str, port: int) -> socket.socket | Failure:
         """A connected, non-blocking socket to `host`; the caller owns it. Never raises for what the network does."""
@@ -156,7 +158,7 @@ def _blocked(host: str, port: int, why: str) -> Failure:
 
 def _peer(sock: socket.socket) -> Address | None:
     try:
-        return ip_address(sock.getpeername()[0].partition("%")[0])
+        return normal_address(ip_address(sock.getpeername()[0].partition("%")[0]))
     except OSError:
         return None
 

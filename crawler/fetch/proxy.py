@@ -84,6 +84,11 @@ class Listener:
         return self._failures.get(normal_host(host))
 
     @property
+    def connections(self) -> int:
+        """How many connections of the browser are open now."""
+        return len(self._connections)
+
+    @property
     def overrun(self) -> Failure | None:
         """Which budget of the page is spent, if one is."""
         if self.bytes > self._settings.max_page_bytes:
@@ -107,8 +112,9 @@ class Listener:
                 self.refused += 1
                 return
             await self._forward(reader, writer)
-        except (OSError, TimeoutError):
-            # Either end went away, or the browser never said what it wanted.
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            # Either end went away, the browser never said what it wanted, or the connection was cut. Nobody awaits
+            # this task but `cut`, and a cancelled one would be logged as an error by asyncio.
             pass
         finally:
             self._connections.discard(task)

@@ -105,7 +105,7 @@ async def serving(script: Script, host: str, port: int = 0) -> AsyncIterator[int
         assert task is not None
         tasks.add(task)
         try:
-            with suppress(OSError):
+            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 await script(reader, writer)
         finally:
             tasks.discard(task)
