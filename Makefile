@@ -81,7 +81,7 @@ types: .venv/.dev ## check the types
 	$(BIN)/mypy
 	$(BIN)/mypy --package tools
 
-bench: setup .venv-bench/.done ## measure against the limits of the machine and against peers
+bench: setup .venv/.servers .venv-bench/.done ## measure against the limits of the machine and against peers
 	@$(UNSANDBOXED); $(BIN)/python -m bench $(ARGS)
 
 clean: ## remove the environments and caches; results and databases stay
