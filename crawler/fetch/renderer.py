@@ -79,8 +79,8 @@ class Renderer:
     ) -> Rendered | Failure | Refusal:
         """Render one URL within `deadline_seconds` and the setting `render_timeout_seconds`.
 
-        `on_document(url)` is asked before each further document of the main frame: redirects by HTTP and by script,
-        not the URL itself. Options have to be the same for all pages of a crawl. `browser_seconds` counts from the
+        `on_document(url)` is asked before each document of the main frame: the URL itself, at the moment when the
+        browser is ready to ask for it, and redirects by HTTP and by script. Options have to be the same for all pages of a crawl. `browser_seconds` counts from the
         moment the page got its tab. Raises what `check` raises.
         """
         seconds = min(deadline_seconds, self._settings.render_timeout_seconds)

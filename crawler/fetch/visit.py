@@ -48,8 +48,8 @@ async def visit(
 ) -> Rendered | Failure | Refusal:
     """Render a URL. The caller bounds the whole, and closes the tab unless a Rendered came back.
 
-    `on_document(url)` is asked before every further document of the main frame (redirects of both kinds, not the
-    URL itself). `dial_failure(host)` tells why the way out did not connect to a host, which the browser cannot know.
+    `on_document(url)` is asked before every document of the main frame: the URL itself, at the moment when the
+    browser is ready to ask for it, and redirects by HTTP and by script. `dial_failure(host)` tells why the way out did not connect to a host, which the browser cannot know.
     `browser_seconds` of the result is 0; the caller knows it.
     """
     visit = _Visit(
@@ -94,7 +94,7 @@ class _Visit:
         self._hops.append(url)
         if len(self._hops) > self._settings.max_redirects + 1:
             self._verdict = Failure(ErrorCode.TOO_MANY_REDIRECTS, f"{len(self._hops)} documents")
-        elif len(self._hops) > 1 and self._on_document is not None:
+        elif self._on_document is not None:
             self._verdict = await self._on_document(url)
         self._tab.notify()
         return self._verdict is None
