@@ -80,7 +80,7 @@ class Policy:
     nat64: tuple[IPv6Network, ...] = ()
     #: Static answers; the rules apply to the addresses, but the operator vouches for the names.
     names: Mapping[str, tuple[Address, ...]] = field(default_factory=dict)
-    #: The one host that a person at the keyboard asked for: any address, any port, except what `deny` names.
+    #: The one host that a person at the keyboard asked for: not refused by its text, except by `deny`.
     trusted_host: str | None = None
 
     @classmethod

@@ -42,9 +42,10 @@ class Egress:
     def __init__(
         self, settings: Settings, *, resolver: Resolver | None = None, also_allow_host: str | None = None
     ) -> None:
-        """`also_allow_host` is a host that may be anywhere, because the person at the keyboard typed it.
+        """`also_allow_host` may be anywhere, because the person at the keyboard typed it: on this machine, say.
 
-        Raises ConfigurationError when an egress setting makes no sense.
+        Its first answers are what that person meant. Later ones are judged like anybody's, or a page could have its
+        name point to a service on this machine next. Raises ConfigurationError when an egress setting makes no sense.
         """
         self.policy = Policy.of(settings, also_allow_host=also_allow_host)
         self._dns_timeout_seconds = settings.dns_timeout_seconds
@@ -55,6 +56,7 @@ class Egress:
         trusted = self.policy.trusted_host
         system = resolver or SystemResolver(local_names=frozenset({trusted} if trusted else ()))
         self._resolver = HostTable(self.policy.names, otherwise=system)
+        self._trusted: frozenset[Address] = frozenset()
         self._own_ports: set[tuple[Address, int]] = set()
 
     def close(self) -> None:
@@ -94,6 +96,8 @@ class Egress:
         if not answers:
             return Failure(ErrorCode.DNS_FAILURE, f"{host} has no address")
         addresses = tuple(dict.fromkeys(normal_address(answer) for answer in answers))
+        if host == self.policy.trusted_host and not self._trusted:
+            self._trusted = frozenset(addresses)
         for address in addresses:
             if not self._permits(host, address, port):
                 return _blocked(host, port, f"resolves to {address}")
@@ -118,7 +122,7 @@ class Egress:
     def _permits(self, host: str, address: Address, port: int) -> bool:
         if (address, port) in self._own_ports:
             return False
-        if host == self.policy.trusted_host:
+        if host == self.policy.trusted_host and address in self._trusted:
             return not any(address in network for network in self.policy.deny)
         return permits_endpoint(address, port, self.policy)
 

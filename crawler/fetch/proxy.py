@@ -67,12 +67,15 @@ class Listener:
         self._deadline: asyncio.TimerHandle | None = None
 
     def start_page(self, deadline_seconds: float) -> None:
-        """Fill the budgets for another page. After `deadline_seconds` everything is cut, also of earlier pages."""
+        """Fill the budgets for another page. Everything is cut at the latest deadline of all pages so far."""
         self.bytes = self.requests = self.refused = 0
         self._is_open = True
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + deadline_seconds
         if self._deadline is not None:
+            ends_at = max(ends_at, self._deadline.when())
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(deadline_seconds, self._shut)
+        self._deadline = loop.call_at(ends_at, self._shut)
 
     async def cut(self) -> None:
         """End all connections and accept no request until the next `start_page`."""

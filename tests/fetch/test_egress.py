@@ -203,6 +203,27 @@ async def test_the_typed_host_is_reached_wherever_it_is_and_no_other() -> None:
         assert refused.code is ErrorCode.BLOCKED_DESTINATION
 
 
+async def test_the_typed_host_is_where_it_was_first(site: Origin, canary: Canary) -> None:
+    """A name that moves to this machine later is a rebinding attack, typed or not."""
+    names: Names = {"app.test": [[PUBLIC], ["127.0.0.3"], [PUBLIC]]}
+    site.routes["*"] = page(b"x", "Connection: close")
+    async with fetching(names=names, also_allow_host="app.test", egress_allow_cidrs=()) as fetcher:
+        first = await fetcher.fetch(site.url(host="app.test"))
+        moved = await fetcher.fetch(f"http://app.test:{canary.port}/")
+        back = await fetcher.fetch(site.url(host="app.test"))
+    assert isinstance(first, Response)
+    assert isinstance(back, Response)
+    assert isinstance(moved, Failure)
+    assert moved.code is ErrorCode.BLOCKED_DESTINATION
+
+
+async def test_deny_wins_over_the_typed_host(site: Origin) -> None:
+    async with fetching(also_allow_host=PUBLIC, egress_deny_cidrs=(PUBLIC,)) as fetcher:
+        refused = await fetcher.fetch(site.url())
+    assert isinstance(refused, Failure)
+    assert refused.code is ErrorCode.BLOCKED_DESTINATION
+
+
 async def _hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(page())

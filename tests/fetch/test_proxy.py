@@ -343,6 +343,15 @@ async def test_the_deadline_of_a_page_cuts_its_tunnels() -> None:
         assert listener.overrun is None
 
 
+async def test_a_later_page_does_not_shorten_the_time_of_an_earlier_one(site: Origin) -> None:
+    site.routes["/"] = page(b"in time")
+    async with listening() as listener:
+        listener.start_page(60)
+        listener.start_page(0.05)
+        await asyncio.sleep(0.1)
+        assert (await ask(listener, get(site.url()))).endswith(b"in time")
+
+
 async def test_a_cut_listener_serves_nobody_until_the_next_page(site: Origin) -> None:
     site.routes["/"] = page(b"again")
     async with listening() as listener:
