@@ -1,0 +1,53 @@
+"""Servers for the tests of the API: one shared by all that leave no trace, one of its own for a test that does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.api.server import Server, serving, settings
+from tests.fetch.origins import Origin, origin, page
+
+
+@pytest.fixture(scope="session")
+async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    async with serving(settings(tmp_path_factory.mktemp("api"))) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """The shared server, seen from an account that no other test uses."""
+    return replace(shared_server, account=f"acc-{uuid4().hex}")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def each_server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
+    """A server of the test's own, once on SQLite and once on Postgres."""
+    url = request.getfixturevalue("database_url") if request.param == "postgres" else ""
+    async with serving(settings(tmp_path, database_url=url)) as running:
+        yield running
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Origin]:
+    """An origin that the server may crawl."""
+    async with origin() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def endless_seed() -> AsyncIterator[str]:
+    """A URL whose crawl goes on until it is cancelled: the page never comes."""
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with origin() as running:
+        running.routes = {"/robots.txt": page(status="404 Not Found"), "*": never}
+        yield running.url()
