@@ -30,7 +30,10 @@ class BadSitemap:
 
 
 def documents(text: str, *, max_urls: int) -> list[str] | BadSitemap:
-    """Split `text` into its XML documents, each well-formed, without DTD, and cut after `max_urls` entries."""
+    """Split `text` into its XML documents: each without DTD, and well-formed or cut after `max_urls` entries.
+
+    usp takes what comes before a sudden end, so a cut needs no closing tags.
+    """
     content = text.encode()
     found: list[str] = []
     while content and len(found) < MAX_DOCUMENTS:
@@ -38,7 +41,7 @@ def documents(text: str, *, max_urls: int) -> list[str] | BadSitemap:
         end = guard.read(content)
         if isinstance(end, BadSitemap):
             return end
-        found.append((content[:end] + guard.closing_tags()).decode())
+        found.append(content[:end].decode())
         content = content[end:].strip() if not guard.is_cut else b""
     return found
 
@@ -55,9 +58,7 @@ class _Guard:
         self._elements_left = max_urls * MAX_ELEMENTS_PER_URL
         self._entry = ""
         self._entry_start = 0
-        #: Names of the open elements, and of those that were open when the last entry began.
-        self._open: list[str] = []
-        self._around: list[str] = []
+        self._depth = 0
         # The text is UTF-8 by now, whatever its declaration says.
         self._parser = expat.ParserCreate("utf-8")
         self._parser.StartDoctypeDeclHandler = self._doctype
@@ -76,32 +77,26 @@ class _Guard:
             return BadSitemap(f"It is not well-formed: {error}.")
         return len(content)
 
-    def closing_tags(self) -> bytes:
-        """What makes the document well-formed again after a cut."""
-        names = self._around if self.is_cut else []
-        return "".join(f"</{name}>" for name in reversed(names)).encode()
-
     def _doctype(self, *_: object) -> None:
         self._refuse("It declares a DTD.")
 
     def _start(self, name: str, _: object) -> None:
         local = name.rpartition(":")[2]
-        if not self._open:
+        if self._depth == 0:
             self._open_root(local)
         elif local == self._entry:
             self._entry_start = self._parser.CurrentByteIndex
-            self._around = self._open.copy()
             self._entries_left -= 1
         self._elements_left -= 1
         if self._entries_left < 0 or self._elements_left < 0:
             self.is_cut = True
             raise _Stop
-        self._open.append(name)
-        if len(self._open) > MAX_DEPTH:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
             self._refuse(f"Its elements are nested more than {MAX_DEPTH} deep.")
 
     def _end(self, _: str) -> None:
-        self._open.pop()
+        self._depth -= 1
 
     def _open_root(self, local: str) -> None:
         if local not in _ENTRIES:

@@ -240,6 +240,12 @@ def test_signals_of_a_page(line: str, refused: set[str], use: str) -> None:
     assert (set(found.refused), found.use) == (refused, use)
 
 
+def test_signals_past_the_limit_are_not_read() -> None:
+    lines = ["Content-Signal: /other ai-train=no"] * robots.MAX_SIGNAL_LINES + ["Content-Signal: search=no"]
+    assert parsed("\n".join(["User-agent: *", *lines])).signals(URL).refused == frozenset()
+    assert parsed("\n".join(["User-agent: *", *lines[1:]])).signals(URL).refused == {"search"}
+
+
 def test_signals_belong_to_our_group_or_else_to_everyone() -> None:
     text = "User-agent: *\nContent-Signal: ai-train=no\nAllow: /\n\nUser-agent: OpenCrawl\nAllow: /"
     assert parsed(text).signals(URL).refused == frozenset()
