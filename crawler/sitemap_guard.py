@@ -40,7 +40,8 @@ def documents(text: str, *, max_urls: int) -> list[str] | BadSitemap:
         guard = _Guard(max_urls)
         end = guard.read(content)
         if isinstance(end, BadSitemap):
-            return end
+            # Junk after a good document does not spoil it.
+            return found or end
         found.append(content[:end].decode())
         content = content[end:].strip() if not guard.is_cut else b""
     return found
