@@ -154,7 +154,7 @@ def test_a_list_and_an_index_in_one_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", ["</html>", "text", "<!DOCTYPE x []><urlset></urlset>", urlset(loc("/b"))[:-5]]
+    "junk", ["<html></html>", "text", "<!DOCTYPE x []><urlset></urlset>", urlset(loc("/b"))[:-5]]
 )
 def test_junk_after_a_sitemap_is_dropped(junk: str) -> None:
     assert paths(good(urlset(loc("/a")) + junk)) == ["/a"]
