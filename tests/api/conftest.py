@@ -27,10 +27,22 @@ def server(shared_server: Server) -> Server:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def each_server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Server]:
+def each_database_url(request: pytest.FixtureRequest) -> str:
+    """Nothing for SQLite in the data folder, then a Postgres database."""
+    return str(request.getfixturevalue("database_url")) if request.param == "postgres" else ""
+
+
+@pytest.fixture
+async def own_server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server of the test's own: nothing is known of any host."""
+    async with serving(settings(tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+async def each_server(each_database_url: str, tmp_path: Path) -> AsyncIterator[Server]:
     """A server of the test's own, once on SQLite and once on Postgres."""
-    url = request.getfixturevalue("database_url") if request.param == "postgres" else ""
-    async with serving(settings(tmp_path, database_url=url)) as running:
+    async with serving(settings(tmp_path, database_url=each_database_url)) as running:
         yield running
 
 
