@@ -133,10 +133,11 @@ def _html(blocks: Iterable[Block]) -> Iterator[str]:
                 yield from _html_of_table(header, rows, aligns)
 
 
-def _html_of_item(item: Iterable[Block]) -> Iterator[str]:
-    """Text that the page has not set as a paragraph stays without one: the list is tight."""
+def _html_of_item(item: Sequence[Block]) -> Iterator[str]:
+    """Text that the page has not set as a paragraph stays without one, if it is alone: the list is tight."""
+    is_alone = sum(isinstance(block, Paragraph) for block in item) == 1
     for block in item:
-        if isinstance(block, Paragraph) and not block.is_loose:
+        if isinstance(block, Paragraph) and is_alone and not block.is_loose:
             yield _inline(block.text)
         else:
             yield from _html([block])
@@ -156,7 +157,9 @@ def _html_of_table(
 
 
 def _inline(tokens: Iterable[Inline]) -> str:
-    return "".join(_html_of_piece(piece) for piece in arrange(tokens))
+    html = "".join(_html_of_piece(piece) for piece in arrange(tokens))
+    # Right before a link, the mark would make it an image.
+    return html.replace("!<a ", "<span>\\!</span><a ")
 
 
 def _html_of_piece(piece: Piece) -> str:

@@ -24,6 +24,7 @@ from crawler.extract.blocks import (
 from crawler.extract.document import base_url_of
 from crawler.extract.escape import escape_heading_end
 from crawler.extract.inline import write_inline
+from crawler.extract.plain import is_too_deep, plain_text
 from crawler.extract.reader import read_blocks
 
 #: Names of the converters, as `CRAWL_MARKDOWN` has them.
@@ -35,6 +36,8 @@ _NEW_LINE = re.compile(r"\n(?=[^\n])")
 
 def to_markdown(html: str, *, url: str, converter: ConverterName) -> str:
     """Markdown of the page `html`, whose final URL is `url`."""
+    if is_too_deep(html):
+        return plain_text(html)
     parser = LexborHTMLParser(html)
     return convert(parser, base_url_of(parser, url), converter)
 

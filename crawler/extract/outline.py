@@ -25,6 +25,7 @@ from crawler.extract.blocks import (
     Paragraph,
     Quote,
     flatten,
+    join,
 )
 from crawler.extract.grid import Cell, Grid
 
@@ -64,9 +65,14 @@ class Outline:
         return self._frames[0].blocks
 
     def add_text(self, text: str) -> None:
-        if text:
+        if self._has_text:
             self._text.append(text)
-            self._has_text = self._has_text or not text.isspace()
+        elif not text.isspace():
+            self._text.append(text)
+            self._has_text = True
+        elif self._marks or not text.isascii():
+            # Blanks at the start of a block are not shown, except in code and where they are no-break spaces.
+            self._text.append(text)
 
     def add(self, token: Image | Break | Math) -> None:
         self._text.append(token)
@@ -265,22 +271,25 @@ def _define(definitions: list[tuple[bool, list[Block]]]) -> list[Block]:
     is_glossary = all(
         is_term or (len(blocks) == 1 and isinstance(blocks[0], Paragraph)) for is_term, blocks in definitions
     )
-    if not is_glossary:
-        items: list[list[Block]] = []
-        for is_term, blocks in definitions:
-            if is_term or not items:
-                items.append([])
-            items[-1] += [Paragraph(flatten(blocks, " "), is_loose=True)] if is_term and blocks else blocks
-        return [Listing(None, items)]
-    groups: list[Block] = []
-    text: list[Inline] = []
+    groups: list[tuple[list[Inline], list[Block]]] = []
     was_term = False
     for is_term, blocks in definitions:
-        if is_term and not was_term and text:
-            groups.append(Paragraph(text, is_loose=True))
-            text = []
-        if text:
-            text.append(Break() if is_term else Meaning())
-        text += flatten(blocks, " ")
+        text = flatten(blocks, " ")
+        if is_term and not was_term:
+            groups.append((text, []))
+        elif is_term:
+            groups[-1] = (join([groups[-1][0], text], Break()), [])
+        elif is_glossary and groups:
+            groups[-1] = ([*groups[-1][0], Meaning(), *text], [])
+        elif groups:
+            groups[-1][1].extend(blocks)
+        else:
+            groups.append(([], blocks))
         was_term = is_term
-    return [*groups, Paragraph(text, is_loose=True)] if text else groups
+    if is_glossary:
+        return [Paragraph(text, is_loose=True) for text, _ in groups]
+    return [Listing(None, [_item(text, meaning) for text, meaning in groups])]
+
+
+def _item(term: list[Inline], meaning: list[Block]) -> list[Block]:
+    return [Paragraph(term, is_loose=True), *meaning] if term else meaning

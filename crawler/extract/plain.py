@@ -24,6 +24,8 @@ _INLINE = frozenset([
     "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd", "label",
     "mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 ])  # fmt: skip
+#: A `<` before anything else is text.
+_MARKUP = re.compile(r"<(?=[a-zA-Z/!?])")
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
@@ -60,7 +62,8 @@ def _lines(html: str) -> Iterator[list[str]]:
     """The pieces of each run of text. Linear: every step goes forward, and a search without result is the last."""
     line: list[str] = []
     position = 0
-    while (start := html.find("<", position)) >= 0:
+    while markup := _MARKUP.search(html, position):
+        start = markup.start()
         line.append(entities.unescape(html[position:start]))
         tag = _TAG.match(html, start)
         if tag is not None:
@@ -70,11 +73,8 @@ def _lines(html: str) -> Iterator[list[str]]:
             position = _after_tag(html, tag)
         elif html.startswith("<!--", start):
             position = _after(html, "-->", start)
-        elif html.startswith(("<!", "<?", "</"), start):
-            position = _after(html, ">", start)
         else:
-            line.append("<")
-            position = start + 1
+            position = _after(html, ">", start)
     line.append(entities.unescape(html[position:]))
     yield line
 

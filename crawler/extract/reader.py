@@ -63,7 +63,7 @@ Leave = Callable[[], None]
 def read_blocks(body: LexborNode, base_url: str) -> list[Block]:
     """The blocks of a page. `base_url` is the document base URL, which links and images are resolved against."""
     outline = Outline()
-    reader = _Reader(outline, base_url)
+    reader = _Reader(outline, base_url, _code_tables(body))
     stack: list[tuple[LexborNode, Leave]] = []
     node = body.child
     while node is not None or stack:
@@ -85,9 +85,10 @@ def read_blocks(body: LexborNode, base_url: str) -> list[Block]:
 class _Reader:
     """What each element means. `enter` says what to do at the element's end, or None to leave its content out."""
 
-    def __init__(self, outline: Outline, base_url: str) -> None:
+    def __init__(self, outline: Outline, base_url: str, code_tables: frozenset[int]) -> None:
         self._outline = outline
         self._base_url = base_url
+        self._code_tables = code_tables
         self._forms: Mapping[str, Callable[[LexborNode, Attributes], Leave | None]] = {
             "p": lambda node, attributes: outline.start_paragraph(),
             **dict.fromkeys(HEADINGS, self._enter_heading),
@@ -171,10 +172,12 @@ class _Reader:
 
     def _enter_media(self, node: LexborNode, attributes: Attributes) -> Leave:
         """A film or a sound is a link; its content is what stands for it elsewhere."""
-        source = node.css_first("source[src]")
-        href = self._resolve(
-            attributes.get("src") or (source.attributes["src"] if source is not None else None)
-        )
+        written = attributes.get("src")
+        child = node.child
+        while child is not None and not written:
+            written = child.attributes.get("src") if child.tag == "source" else None
+            child = child.next
+        href = self._resolve(written)
         return self._outline.start_mark(Mark("a", href)) if href else _nothing
 
     def _enter_image(self, node: LexborNode, attributes: Attributes) -> None:
@@ -216,7 +219,7 @@ class _Reader:
         )
 
     def _enter_table(self, node: LexborNode, attributes: Attributes) -> Leave | None:
-        if node.css_first(CODE_CELLS) is not None and node.css_first("td table") is None:
+        if node.mem_id in self._code_tables:
             self._outline.add_block(Code(read_code(node), language_of(node)))
             return None
         return self._outline.start_table(is_presentation=attributes.get("role") in ("presentation", "none"))
@@ -230,6 +233,18 @@ class _Reader:
         except ValueError:
             return None
         return None if url.startswith(DEAD_SCHEMES) else url
+
+
+def _code_tables(body: LexborNode) -> frozenset[int]:
+    """The tables that set line numbers next to lines of code. One search for all: one per table would be quadratic."""
+    tables: set[int] = set()
+    for cell in body.css(CODE_CELLS):
+        parent = cell.parent
+        while parent is not None and parent.tag != "table":
+            parent = parent.parent
+        if parent is not None:
+            tables.add(parent.mem_id)
+    return frozenset(tables)
 
 
 def _nothing() -> None:

@@ -86,11 +86,20 @@ def same(left_html: str, right_html: str, url: str) -> bool:
     return outline(left_html, url) == outline(right_html, url)
 
 
-def words(html: str) -> list[str]:
-    """The visible words of a document, in order: what must never be lost."""
+def lost_text(html: str, markdown: str) -> str:
+    """The first characters of the page that its Markdown does not show, or nothing. Blanks do not count."""
+    shown = iter(_characters(rendered(markdown)))
+    wanted = _characters(html)
+    for position, character in enumerate(wanted):
+        if character not in shown:  # goes forward in `shown` until it finds it
+            return wanted[max(0, position - 30) : position + 30]
+    return ""
+
+
+def _characters(html: str) -> str:
     parser = LexborHTMLParser(html)
-    parser.strip_tags(["script", "style", "template", "noscript", "title"])
-    return parser.text(separator=" ").split()
+    parser.strip_tags(["script", "style", "template", "noscript", "head"], recursive=True)
+    return "".join(parser.text().split())
 
 
 def _collect(node: LexborNode, into: Element, url: str, *, pre: bool) -> None:
