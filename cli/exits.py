@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code(status: CrawlStatus, *, completed: int, errored: int) -> ExitCode:
-    """What a crawl that has ended means for the shell."""
+    """What a crawl means for the shell. One that is still running has been left alone by an interrupted command."""
     match status:
         case CrawlStatus.COMPLETED:
             return ExitCode.ONLY_ERRORED if errored and not completed else ExitCode.DONE
@@ -29,5 +29,7 @@ def exit_code(status: CrawlStatus, *, completed: int, errored: int) -> ExitCode:
             return ExitCode.CANCELLED
         case CrawlStatus.CANCELLED_DUE_TO_LIMITS:
             return ExitCode.CANCELLED
-        case CrawlStatus.ERRORED | CrawlStatus.RUNNING:
+        case CrawlStatus.ERRORED:
             return ExitCode.FAILED
+        case CrawlStatus.RUNNING:
+            return ExitCode.INTERRUPTED

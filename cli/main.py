@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from cli.exits import ExitCode
-from crawler.errors import CrawlError
+from crawler.errors import CrawlError, InvalidRequest
 
 #: By section: the name, where the command is (module and attribute), and what it does. Modules are imported when
 #: they are needed, or `crawl --help` would load the whole crawler.
@@ -25,12 +25,12 @@ COMMANDS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("doctor", "cli.doctor:doctor", "Check that everything needed is there and works."),
     ),
     "Use a server": (
-        ("submit", "cli.requests:submit", "Start a crawl."),
-        ("status", "cli.requests:status", "Show a crawl."),
-        ("watch", "cli.requests:watch", "Show a crawl until it ends."),
-        ("results", "cli.requests:results", "Download what a crawl has brought."),
-        ("cancel", "cli.requests:cancel", "End a crawl."),
-        ("list", "cli.requests:list_crawls", "List crawls."),
+        ("submit", "cli.remote:submit", "Start a crawl."),
+        ("status", "cli.remote:status", "Show a crawl."),
+        ("watch", "cli.remote:watch", "Show a crawl until it ends."),
+        ("results", "cli.remote:results", "Download what a crawl has brought."),
+        ("cancel", "cli.remote:cancel", "End a crawl."),
+        ("list", "cli.remote:list_crawls", "List crawls."),
     ),
 }
 
@@ -85,6 +85,8 @@ def _run() -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
+    except InvalidRequest as error:
+        return _fail(error.message, ExitCode.WRONG_USAGE)
     except CrawlError as error:
         return _fail(error.message)
     except BrokenPipeError:
@@ -95,6 +97,6 @@ def _run() -> int:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, code: ExitCode = ExitCode.FAILED) -> int:
     click.echo(f"crawl: {message}", err=True)
-    return ExitCode.FAILED
+    return code

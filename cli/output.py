@@ -74,14 +74,14 @@ class Folder:
 
 
 @contextmanager
-def open_output(target: str | None, *, scheme: str, continued: bool) -> Iterator[Output]:
-    """Open what `--output` names: a folder, a file whose name ends in `.jsonl`, or standard output.
+def open_output(target: str, *, scheme: str, continued: bool) -> Iterator[Output]:
+    """Open what `--output` names: a folder, a file whose name ends in `.jsonl`, or standard output, `-`.
 
     `scheme` is that of the crawl's start. `continued`: keep what an earlier run has written; otherwise a file or
     an index that is there is replaced. Standard output has no memory: a continued crawl prints every record again.
     Raises ConfigurationError when another process is writing there, and OSError.
     """
-    if target is None or target == "-":
+    if target == "-":
         yield Lines(sys.stdout.buffer)
     elif target.endswith(".jsonl"):
         with _open_lines(Path(target), continued=continued) as lines:

@@ -12,7 +12,7 @@ import click
 
 from api.results import record_fields
 from cli.arguments import SectionedCommand
-from cli.exits import ExitCode, exit_code
+from cli.exits import ExitCode
 from cli.follow import Follower
 from cli.output import Output, open_output
 from cli.progress import Display, Snapshot, open_display
@@ -21,8 +21,8 @@ from cli.run_state import RunState, open_state
 from cli.signals import stopping_on_signals
 from cli.summary import Summary, report, report_flags
 from crawler import urls
-from crawler.errors import ConfigurationError, InvalidRequest
-from crawler.model import CrawlStatus, CrawlView, UrlStatus
+from crawler.errors import ConfigurationError
+from crawler.model import CrawlStatus, CrawlView
 from crawler.options import CrawlOptions, parse_options
 from crawler.runtime import Runtime
 from crawler.settings import Settings
@@ -35,7 +35,7 @@ _POLL_SECONDS = 0.25
 @click.command(cls=SectionedCommand)
 @click.argument("url")
 @request_flags
-@report_flags
+@report_flags(output_default="JSON lines on standard output")
 def run(url: str, output: str | None, as_json: bool, quiet: bool, **flags: Any) -> ExitCode:
     """Crawl from URL, here and now, without a server.
 
@@ -44,28 +44,23 @@ def run(url: str, output: str | None, as_json: bool, quiet: bool, **flags: Any) 
     """
     settings = Settings.load()
     body = build_body(url, flags)
-    try:
-        options = parse_options(body, now=datetime.now(UTC))
-    except InvalidRequest as error:
-        raise click.UsageError(error.message) from error
-    with open_state(settings.data_dir, body, output) as state:
+    options = parse_options(body, now=datetime.now(UTC))
+    target = output or "-"
+    with open_state(settings.data_dir, body, target) as state:
         if state.is_started and not quiet:
             click.echo("Going on with the crawl that was stopped.", err=True)
         with open_display(quiet=quiet) as display:
-            summary = asyncio.run(_run(options, state, state.settings(settings), output, display))
+            summary = asyncio.run(_run(options, state, state.settings(settings), target, display))
         if summary.status is not CrawlStatus.RUNNING:
             state.remove()
     report(summary, as_json=as_json, quiet=quiet)
     if summary.status is CrawlStatus.RUNNING:
         click.echo("Stopped. The same command goes on from here.", err=True)
-        return ExitCode.INTERRUPTED
-    return exit_code(
-        summary.status, completed=summary.count(UrlStatus.COMPLETED), errored=summary.count(UrlStatus.ERRORED)
-    )
+    return summary.exit_code
 
 
 async def _run(
-    options: CrawlOptions, state: RunState, settings: Settings, target: str | None, display: Display
+    options: CrawlOptions, state: RunState, settings: Settings, target: str, display: Display
 ) -> Summary:
     """Crawl until the end or the first signal; in the second case the crawl is still running."""
     began = time.monotonic()
@@ -91,7 +86,7 @@ async def _run(
         receipt=receipt,
         elapsed_seconds=time.monotonic() - began,
         browser_seconds=crawl.browser_seconds,
-        output=None if target == "-" else target,
+        output=target,
         error=crawl.error,
     )
 

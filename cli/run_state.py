@@ -44,12 +44,12 @@ class RunState:
 
 
 @contextmanager
-def open_state(data_dir: Path, body: Mapping[str, object], output: str | None) -> Iterator[RunState]:
+def open_state(data_dir: Path, body: Mapping[str, object], output: str) -> Iterator[RunState]:
     """The state of the command with this request and output.
 
     Raises ConfigurationError when the same command is running already.
     """
-    target = "-" if output in (None, "-") else str(Path(str(output)).absolute())
+    target = output if output == "-" else str(Path(output).absolute())
     digest = sha256(json.dumps([body, target], sort_keys=True).encode()).hexdigest()[:24]
     folder = data_dir / "runs" / digest
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

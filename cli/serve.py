@@ -56,14 +56,22 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
     )
+    server = uvicorn.Server(config)
     stop = asyncio.Event()
-    # uvicorn takes the signals while it runs, and passes on the ones it got when it has ended: to the handlers that
-    # were there before it. Without ours the first signal would end the process before the pages in flight are done.
+    # uvicorn takes the signals over while it runs. One that comes before ends in `stop`, and so do those that uvicorn
+    # got: it passes them on when it has ended, when without us they would kill the pages in flight.
     with stopping_on_signals(stop):
         async with app.router.lifespan_context(app):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             click.echo(f"Listening on http://{shown}:{port}, documentation at /docs.", err=True)
-            await uvicorn.Server(config).serve(sockets=[listener])
+            ending = asyncio.create_task(_end(server, stop), name="end-at-signal")
+            await server.serve(sockets=[listener])
+            ending.cancel()
     if doorbell is not None:
         await doorbell.close()
+
+
+async def _end(server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True

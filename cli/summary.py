@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cli.exits import ExitCode, exit_code
 from crawler.model import CrawlStatus, UrlStatus
 
 Callback = TypeVar("Callback", bound=Callable[..., Any])
@@ -31,15 +32,24 @@ class Summary:
     url: str
     status: CrawlStatus
     receipt: Mapping[str, Mapping[str, int]]
-    elapsed_seconds: float
+    #: None where nobody has measured it.
+    elapsed_seconds: float | None
     browser_seconds: float
-    output: str | None = None
+    #: Where the records went: a path, `-` for standard output, None for nowhere.
+    output: str | None
     #: Why the whole crawl failed.
     error: str | None = None
 
     def count(self, status: UrlStatus) -> int:
         """Records with this status."""
         return sum(self.receipt.get(status, {}).values())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a command that waited for this crawl ends."""
+        return exit_code(
+            self.status, completed=self.count(UrlStatus.COMPLETED), errored=self.count(UrlStatus.ERRORED)
+        )
 
     def to_json(self) -> str:
         """One line for programs."""
@@ -48,13 +58,12 @@ class Summary:
             "url": self.url,
             "status": self.status,
             **{str(status): self.count(status) for status in UrlStatus if status is not UrlStatus.LEASED},
-            "reasons": {
-                status: reasons for status, reasons in self.receipt.items() if any(map(bool, reasons))
-            },
-            "elapsedSeconds": round(self.elapsed_seconds, 3),
+            "reasons": {status: named for status, by in self.receipt.items() if (named := _named(by))},
             "browserSecondsUsed": self.browser_seconds,
             "output": self.output,
         }
+        if self.elapsed_seconds is not None:
+            document["elapsedSeconds"] = round(self.elapsed_seconds, 3)
         if self.error:
             document["error"] = self.error
         return json.dumps(document)
@@ -69,44 +78,55 @@ class Summary:
         ]
         if number := self.count(UrlStatus.QUEUED):
             counts.append(f"{number} still queued")
-        where = f", written to {self.output}" if self.output else ""
-        error = f": {self.error}" if self.error else ""
-        ending = f"{_ENDINGS[self.status]}{error}"
-        return f"{ending} in {_duration(self.elapsed_seconds)}: {', '.join(counts)}{where}."
+        ending = _ENDINGS[self.status]
+        if self.elapsed_seconds is not None:
+            ending += f" after {_duration(self.elapsed_seconds)}"
+        if self.error:
+            ending += f" ({self.error})"
+        where = f", written to {self.output}" if self.output not in (None, "-") else ""
+        return f"{ending}: {', '.join(counts)}{where}."
 
 
-def report_flags(callback: Callback) -> Callback:
+quiet_flag = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary, only errors.")
+summary_flag = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the summary as one line of JSON; on standard error if the records go to standard output.",
+)
+
+
+def report_flags(*, output_default: str) -> Callable[[Callback], Callback]:
     """Give a command the flags that say where results and reports go: `output`, `as_json`, `quiet`."""
-    for declare in (
-        click.option("--quiet", "-q", is_flag=True, help="No progress and no summary, only errors."),
-        click.option(
-            "--json", "as_json", is_flag=True,
-            help="Print the summary as one line of JSON, on standard error if the records go to standard output.",
-        ),
-        click.option(
-            "--output", "-o", metavar="PATH",
-            help="A folder of files with an index.jsonl, or one file if PATH ends in .jsonl.  "
-            "[default: JSON lines on standard output]",
-        ),
-    ):  # fmt: skip
-        callback = declare(callback)
-    return callback
+    output_flag = click.option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A folder of files with an index.jsonl; one file if PATH ends in .jsonl; - is standard output.  "
+        f"[default: {output_default}]",
+    )
+
+    def declare(callback: Callback) -> Callback:
+        return output_flag(summary_flag(quiet_flag(callback)))
+
+    return declare
 
 
 def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     """Print the summary where its reader looks for it."""
     if as_json:
-        click.echo(summary.to_json(), err=summary.output is None)
+        click.echo(summary.to_json(), err=summary.output == "-")
     elif not quiet:
         click.echo(summary.to_sentence(), err=True)
 
 
 def _why(reasons: Mapping[str, int]) -> str:
-    named = {reason: number for reason, number in reasons.items() if reason}
-    if not named:
-        return ""
-    ordered = sorted(named.items(), key=lambda item: -item[1])
-    return " (" + ", ".join(f"{reason} {number}" for reason, number in ordered) + ")"
+    ordered = sorted(_named(reasons).items(), key=lambda item: -item[1])
+    return f" ({', '.join(f'{reason} {number}' for reason, number in ordered)})" if ordered else ""
+
+
+def _named(reasons: Mapping[str, int]) -> dict[str, int]:
+    return {reason: number for reason, number in reasons.items() if reason}
 
 
 def _pages(number: int) -> str:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from cli.exits import ExitCode
-from crawler.errors import ConfigurationError, InvalidRequest
+from crawler.errors import ConfigurationError, NotFound
 from crawler.settings import Settings
 from crawler.store import migrate
 from crawler.store.accounts import LOCAL_ACCOUNT, Accounts, NewToken, Scope, TokenView, is_account_id
@@ -62,7 +62,7 @@ def list_tokens(account: str | None, as_json: bool) -> ExitCode:
 def revoke(token_id: str) -> ExitCode:
     """End the token with this ID, the part between the underscores, at once."""
     if not asyncio.run(_revoke(token_id)):
-        raise InvalidRequest("There is no such token, or it has been revoked before; see `crawl token list`.")
+        raise NotFound("There is no such token, or it has been revoked before; see `crawl token list`.")
     click.echo("Revoked.", err=True)
     return ExitCode.DONE
 
