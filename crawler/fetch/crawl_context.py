@@ -6,11 +6,12 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
-from playwright.async_api import Browser, BrowserContext, Error
+from playwright.async_api import Browser, BrowserContext, Error, WebSocketRoute
 
 from crawler.fetch.chromium import PROXY_EVERYTHING
 from crawler.fetch.proxy import EgressProxy, Listener
 from crawler.fetch.render_options import Cookie, RenderOptions
+from crawler.fetch.request_rules import RequestRules
 from crawler.fetch.tab import Tab
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class CrawlContext:
                 accept_downloads=False,
                 permissions=[],
             )
+            if RequestRules.of(options).refuses_web_sockets:
+                await context.route_web_socket("**", _refuse)
             if options.cookies:
                 await context.add_cookies([_cookie(cookie, options.own_origin) for cookie in options.cookies])
             return cls(context, listener, exits.pop_all())
@@ -109,6 +112,10 @@ class CrawlContext:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._context.close()
         await self._exits.aclose()
+
+
+async def _refuse(socket: WebSocketRoute) -> None:
+    await socket.close()
 
 
 def _cookie(cookie: Cookie, own_origin: str) -> SetCookieParam:

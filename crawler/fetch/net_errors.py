@@ -28,6 +28,8 @@ _CODES: tuple[tuple[str, ErrorCode, bool], ...] = (
     ("INVALID_REDIRECT", ErrorCode.BAD_REDIRECT, False),
     ("DISALLOWED_URL_SCHEME", ErrorCode.BAD_REDIRECT, False),
     ("UNKNOWN_URL_SCHEME", ErrorCode.BAD_REDIRECT, False),
+    # Nothing was answered and nothing shown: the redirect led to a scheme that no browser fetches (tel:, intent:).
+    ("ABORTED", ErrorCode.BAD_REDIRECT, False),
     ("INVALID_URL", ErrorCode.BAD_REDIRECT, False),
     ("UNSAFE_PORT", ErrorCode.BLOCKED_DESTINATION, False),
     ("CONTENT_DECODING_", ErrorCode.DECODE_ERROR, False),

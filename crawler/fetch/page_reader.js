@@ -130,9 +130,12 @@
   };
 
   return {
-    // Without scripts there are no timers either, and nothing that could change the document.
+    // Where scripts are off (by option, or by a sandbox policy of the page) no timer runs in this world either,
+    // and nothing changes the document.
     read: (limits, quiet, longest) =>
-      quiet > 0 ? settled(quiet, longest).then(() => snapshot(limits)) : snapshot(limits),
+      matchMedia("(scripting: none)").matches
+        ? snapshot(limits)
+        : settled(quiet, longest).then(() => snapshot(limits)),
 
     // Whether the selector's first match is there, and if asked, visible or hidden (Puppeteer's rules).
     matches: (selector, visible, hidden) => {

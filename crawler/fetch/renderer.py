@@ -80,8 +80,8 @@ class Renderer:
         """Render one URL within `deadline_seconds` and the setting `render_timeout_seconds`.
 
         `on_document(url)` is asked before each document of the main frame: the URL itself, at the moment when the
-        browser is ready to ask for it, and redirects by HTTP and by script. Options have to be the same for all pages of a crawl. `browser_seconds` counts from the
-        moment the page got its tab. Raises what `check` raises.
+        browser is ready to ask for it, and redirects by HTTP and by script. Options have to be the same for all
+        pages of a crawl. `browser_seconds` counts from the moment the page got its tab. Raises what `check` raises.
         """
         seconds = min(deadline_seconds, self._settings.render_timeout_seconds)
         deadline = asyncio.get_running_loop().time() + seconds
@@ -131,12 +131,15 @@ class Renderer:
                 options=options,
                 settings=self._settings,
                 on_document=on_document,
-                dial_failure=context.listener.failure_for,
+                network=context.listener,
             )
         except Error as error:
             return Failure(ErrorCode.BROWSER_CRASHED, str(error), retryable=True)
         finally:
             if context is not None and tab is not None:
+                if isinstance(outcome, Failure) and outcome.code is ErrorCode.TOO_LARGE:
+                    # With others on the same way out it is not known whose traffic it was.
+                    outcome = replace(outcome, retryable=context.tabs_in_use > 1)
                 if isinstance(outcome, Rendered) and outcome.html and self._may_keep(tab, generation):
                     context.keep(tab)
                 else:
@@ -150,7 +153,12 @@ class Renderer:
 
     def _may_keep(self, tab: Tab, generation: _Generation) -> bool:
         spent = generation.is_spent(self._settings)
-        return not tab.lost and tab.visits < self._settings.navigations_per_page and not spent
+        return (
+            not tab.lost
+            and not tab.navigating
+            and tab.visits < self._settings.navigations_per_page
+            and not spent
+        )
 
     async def _current(self) -> _Generation:
         """The browser for new pages; launched, once for all that wait, when there is none or it is spent."""

@@ -12,25 +12,27 @@ from typing import Any
 from crawler.fetch.render_options import Credentials, RenderOptions
 from crawler.patterns import RequestPattern
 
-#: Names of resource types: the contract's, and those of the DevTools protocol (Network.ResourceType).
-_RESOURCE_TYPES: Mapping[str, str] = {
-    "document": "Document",
-    "stylesheet": "Stylesheet",
-    "image": "Image",
-    "media": "Media",
-    "font": "Font",
-    "script": "Script",
-    "texttrack": "TextTrack",
-    "xhr": "XHR",
-    "fetch": "Fetch",
-    "prefetch": "Prefetch",
-    "eventsource": "EventSource",
-    "manifest": "Manifest",
-    "signedexchange": "SignedExchange",
-    "ping": "Ping",
-    "cspviolationreport": "CSPViolationReport",
-    "preflight": "Preflight",
-    "other": "Other",
+#: Resource types: the contract's names, then those of the DevTools protocol: Network.ResourceType, and the coarser
+#: one by which the Fetch domain selects requests (WebSockets it does not know).
+_RESOURCE_TYPES: Mapping[str, tuple[str, str]] = {
+    "document": ("Document", "Document"),
+    "stylesheet": ("Stylesheet", "Stylesheet"),
+    "image": ("Image", "Image"),
+    "media": ("Media", "Media"),
+    "font": ("Font", "Font"),
+    "script": ("Script", "Script"),
+    "texttrack": ("TextTrack", "Media"),
+    "xhr": ("XHR", "XHR"),
+    "fetch": ("Fetch", "XHR"),
+    "prefetch": ("Prefetch", "Fetch"),
+    "eventsource": ("EventSource", "XHR"),
+    "manifest": ("Manifest", "Other"),
+    "signedexchange": ("SignedExchange", "Other"),
+    "ping": ("Ping", "Ping"),
+    "cspviolationreport": ("CSPViolationReport", "CSPViolationReport"),
+    "preflight": ("Preflight", "Other"),
+    "other": ("Other", "Other"),
+    "websocket": ("WebSocket", ""),
 }
 
 
@@ -50,12 +52,12 @@ class RequestRules:
         """The rules in these options, with resource types under their protocol names."""
         rejected = set(options.reject_resource_types)
         if options.allow_resource_types:
-            rejected |= {*_RESOURCE_TYPES, "websocket"} - options.allow_resource_types
+            rejected |= _RESOURCE_TYPES.keys() - options.allow_resource_types
         return cls(
             own_origin=options.own_origin,
             headers=options.headers,
             credentials=options.credentials,
-            rejected_types=frozenset(_RESOURCE_TYPES.get(name, "WebSocket") for name in rejected),
+            rejected_types=frozenset(_RESOURCE_TYPES[name][0] for name in rejected),
             reject_patterns=options.reject_patterns,
             allow_patterns=options.allow_patterns,
         )
@@ -65,17 +67,16 @@ class RequestRules:
         """Requests to pause (Fetch.enable): each costs a round trip, so documents and no more than needed."""
         if self.reject_patterns or self.allow_patterns:
             return [{"urlPattern": "*"}]
-        patterns = [
-            {"resourceType": name} for name in sorted({"Document", *self.rejected_types} - {"WebSocket"})
-        ]
+        coarse = {select for name, select in _RESOURCE_TYPES.values() if name in self.rejected_types}
+        patterns = [{"resourceType": name} for name in sorted({"Document", *coarse} - {""})]
         if self.headers and self.own_origin:
             patterns.append({"urlPattern": f"{self.own_origin}/*"})
         return patterns
 
     @property
-    def blocked_urls(self) -> list[str]:
-        """URL patterns for Network.setBlockedURLs: WebSockets, which cannot be paused."""
-        return ["ws://*", "wss://*"] if "WebSocket" in self.rejected_types else []
+    def refuses_web_sockets(self) -> bool:
+        """Whether pages may open no WebSocket; these cannot be paused."""
+        return "WebSocket" in self.rejected_types
 
     def refuse(self, resource_type: str, url: str) -> bool:
         """Whether a sub-request is refused. Rejection is applied before allowance."""

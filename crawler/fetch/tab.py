@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib import resources
@@ -27,6 +28,8 @@ Admit = Callable[[str], Awaitable[bool]]
 
 #: Requests that may stay open for ever on a page that has long been complete.
 _STREAMS = frozenset({"EventSource", "Media", "Ping", "Prefetch", "WebSocket"})
+#: Both domains report a request at about the same time; a worker's only one of them does.
+_TYPE_SECONDS = 1.0
 _READER = resources.files("crawler.fetch").joinpath("page_reader.js").read_text()
 
 
@@ -71,9 +74,9 @@ class Tab:
         #: The renderer crashed, the page or the whole browser is gone.
         self.lost = False
         self.loader = ""
-        self.requests = 0
-        #: Bytes of decoded bodies, and bytes on the wire of all that is complete.
-        self.body_bytes = 0
+        #: `net::ERR_…` of the last document that did not come.
+        self.error_text = ""
+        #: Of all answers of the visit that are complete.
         self.wire_bytes = 0
         self._page = page
         self._session = session
@@ -84,6 +87,7 @@ class Tab:
         self._reached: set[str] = set()
         self._open: set[str] = set()
         self._answers: dict[str, Answer] = {}
+        self._types: dict[str, str] = {}
         self._challenged: set[str] = set()
         self._decisions: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -104,11 +108,10 @@ class Tab:
             session.send("Fetch.enable", {"patterns": rules.interceptions,
                                           "handleAuthRequests": rules.credentials is not None}),
         ]  # fmt: skip
-        if rules.blocked_urls:
-            commands.append(session.send("Network.setBlockedURLs", {"urls": rules.blocked_urls}))
-        await asyncio.gather(*commands)
         if options.media_type is not None:
-            await page.emulate_media(media=options.media_type)
+            # Playwright's own `emulate_media` is undone by the presence of a second session, this one.
+            commands.append(session.send("Emulation.setEmulatedMedia", {"media": options.media_type}))
+        await asyncio.gather(*commands)
         return tab
 
     def begin(self, admit: Admit) -> None:
@@ -116,8 +119,9 @@ class Tab:
         self.visits += 1
         self._admit = admit
         self.loader, self._pending = "", None
-        self.requests = self.body_bytes = self.wire_bytes = 0
-        for state in (self._reached, self._open, self._answers, self._challenged):
+        self.wire_bytes = 0
+        self.error_text = ""
+        for state in (self._reached, self._open, self._answers, self._types, self._challenged):
             state.clear()
 
     def end(self) -> None:
@@ -248,7 +252,6 @@ class Tab:
             "Page.lifecycleEvent": self._on_lifecycle,
             "Network.requestWillBeSent": self._on_request,
             "Network.responseReceived": self._on_response,
-            "Network.dataReceived": self._on_data,
             "Network.loadingFinished": self._on_finished,
             "Network.loadingFailed": self._on_finished,
             "Fetch.requestPaused": lambda event: self._decide(self._on_paused(event)),
@@ -266,6 +269,9 @@ class Tab:
             self._commit(event["loaderId"])
         elif event["loaderId"] == self.loader:
             self._reached.add(event["name"])
+            if event["name"] == "networkIdle":
+                # A navigation that became a download has stopped the document; nothing more will come of it.
+                self._reached |= {"DOMContentLoaded", "load"}
         self._changed.set()
 
     def _commit(self, loader: str) -> None:
@@ -278,8 +284,8 @@ class Tab:
 
     def _on_request(self, event: dict[str, Any]) -> None:
         request_id: str = event["requestId"]
-        self.requests += 1
-        if event.get("type") not in _STREAMS:
+        self._types[request_id] = event.get("type", "Other")
+        if self._types[request_id] not in _STREAMS:
             self._open.add(request_id)
         if event.get("frameId") == self._frame_id and request_id == event["loaderId"]:
             self._pending = request_id
@@ -292,10 +298,6 @@ class Tab:
             mime_type = response["mimeType"].lower()
             self._answers[event["loaderId"]] = Answer(response["url"], response["status"], headers, mime_type)
 
-    def _on_data(self, event: dict[str, Any]) -> None:
-        self.body_bytes += event["dataLength"]
-        self._changed.set()
-
     def _on_finished(self, event: dict[str, Any]) -> None:
         request_id: str = event["requestId"]
         self.wire_bytes += max(0, int(event.get("encodedDataLength", 0)))
@@ -303,6 +305,7 @@ class Tab:
         if self._pending == request_id and "errorText" in event:
             # It became a download, an empty answer or an error page; the latter will commit.
             self._pending = None
+            self.error_text = event["errorText"]
         self._changed.set()
 
     def _decide(self, decision: Awaitable[None]) -> None:
@@ -315,7 +318,7 @@ class Tab:
         if event["resourceType"] == "Document" and event["frameId"] == self._frame_id:
             allowed = self._admit is not None and await self._admit(request["url"])
         else:
-            allowed = not self._rules.refuse(event["resourceType"], request["url"])
+            allowed = not self._rules.refuse(await self._resource_type(event), request["url"])
         reply: dict[str, Any] = {"requestId": event["requestId"]}
         if not allowed:
             # "Aborted" leaves the document that is there in place; any other reason shows an error page.
@@ -323,6 +326,18 @@ class Tab:
             return
         headers = self._rules.headers_for(request["url"], request["headers"])
         await self._send("Fetch.continueRequest", reply if headers is None else {**reply, "headers": headers})
+
+    async def _resource_type(self, paused: dict[str, Any]) -> str:
+        """The type as the Network domain names it: finer than that of the Fetch domain, and perhaps yet to come."""
+        coarse: str = paused["resourceType"]
+        request_id = paused.get("networkId")
+        if not self._rules.rejected_types or coarse == "Fetch" or request_id is None:
+            # The Fetch domain calls prefetches so; what the page fetches is XHR to it.
+            return "Prefetch" if coarse == "Fetch" else coarse
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TYPE_SECONDS):
+                await self.until(lambda: request_id in self._types)
+        return self._types.get(request_id, coarse)
 
     async def _on_challenge(self, event: dict[str, Any]) -> None:
         credentials = self._rules.credentials_for(event["authChallenge"])

@@ -14,6 +14,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from crawler.fetch import net_errors
+from crawler.fetch.proxy import Listener
 from crawler.fetch.render_options import RenderOptions, SelectorWait, WaitUntil
 from crawler.fetch.tab import Answer, Limits, Snapshot, Tab
 from crawler.model import ErrorCode, Failure, Refusal, Rendered, Response
@@ -44,13 +45,13 @@ async def visit(
     options: RenderOptions,
     settings: Settings,
     on_document: OnDocument | None,
-    dial_failure: Callable[[str], Failure | None],
+    network: Listener,
 ) -> Rendered | Failure | Refusal:
     """Render a URL. The caller bounds the whole, and closes the tab unless a Rendered came back.
 
     `on_document(url)` is asked before every document of the main frame: the URL itself, at the moment when the
-    browser is ready to ask for it, and redirects by HTTP and by script. `dial_failure(host)` tells why the way out did not connect to a host, which the browser cannot know.
-    `browser_seconds` of the result is 0; the caller knows it.
+    browser is ready to ask for it, and redirects by HTTP and by script. `network` is the tab's way out, which
+    knows what the browser cannot: why a host was not reached. `browser_seconds` of the result is 0; the caller knows.
     """
     visit = _Visit(
         tab,
@@ -58,7 +59,7 @@ async def visit(
         options=options,
         settings=settings,
         on_document=on_document,
-        dial_failure=dial_failure,
+        network=network,
     )
     tab.begin(visit.admit)
     try:
@@ -76,14 +77,14 @@ class _Visit:
         options: RenderOptions,
         settings: Settings,
         on_document: OnDocument | None,
-        dial_failure: Callable[[str], Failure | None],
+        network: Listener,
     ) -> None:
         self._tab = tab
         self._url = url
         self._options = options
         self._settings = settings
         self._on_document = on_document
-        self._dial_failure = dial_failure
+        self._network = network
         self._hops: list[str] = []
         self._verdict: Failure | Refusal | None = None
 
@@ -177,7 +178,6 @@ class _Visit:
             links=self._settings.max_links_per_page,
         )
         settle = timedelta(seconds=self._settings.settle_seconds)
-        quiet = _DOCUMENT_QUIET if self._options.javascript else timedelta()
         while True:
             await self._settle(settle)
             over = self._over()
@@ -186,7 +186,7 @@ class _Visit:
             loader = self._tab.loader
             try:
                 async with asyncio.timeout((settle + _READ_TIMEOUT).total_seconds()):
-                    snapshot = await self._tab.read(limits, quiet, settle)
+                    snapshot = await self._tab.read(limits, _DOCUMENT_QUIET, settle)
             except TimeoutError:
                 return Failure(ErrorCode.TIMEOUT, "the document does not answer")
             moved = self._tab.navigating or self._tab.loader != loader
@@ -221,14 +221,9 @@ class _Visit:
         return self._verdict
 
     def _broken_limit(self) -> Failure | None:
-        tab, settings = self._tab, self._settings
-        if tab.lost:
+        if self._tab.lost:
             return Failure(ErrorCode.BROWSER_CRASHED, "the page is gone", retryable=True)
-        if tab.body_bytes > settings.max_page_bytes:
-            return Failure(ErrorCode.TOO_LARGE, f"{tab.body_bytes} bytes")
-        if tab.requests > settings.max_page_requests:
-            return Failure(ErrorCode.TOO_LARGE, f"{tab.requests} requests")
-        return None
+        return self._network.overrun
 
     def _not_arrived(self, error: str | Failure) -> Rendered | Failure | Refusal:
         over = self._over()
@@ -245,10 +240,15 @@ class _Visit:
                 return Rendered(self._response(answer, 0.0), "", "", (), 0.0)
             if error == "net::ERR_ABORTED":
                 return Failure(ErrorCode.DOWNLOAD, answer.mime_type)
+        return self._not_reached(error)
+
+    def _not_reached(self, error_text: str) -> Failure:
         host = urlsplit(self._hops[-1] if self._hops else self._url).hostname or ""
-        return self._dial_failure(host) or net_errors.failure(error)
+        return self._network.failure_for(host) or net_errors.failure(error_text)
 
     def _rendered(self, snapshot: Snapshot, seconds: float) -> Rendered | Failure:
+        if snapshot.url.startswith("chrome-error:"):
+            return self._not_reached(self._tab.error_text)
         if not snapshot.url.startswith(("http://", "https://")):
             return Failure(ErrorCode.BAD_REDIRECT, snapshot.url[:200])
         answer = self._tab.answer
