@@ -12,7 +12,7 @@ from typing import Protocol
 from crawler.model import CrawlView, Record, RecordPage, UrlStatus
 
 #: Waiting records looked at in one round. Those behind them have their turn when these have ended.
-_MAX_WAITING = 500
+MAX_WAITING = 500
 _READ_RECORDS = 100
 
 
@@ -25,8 +25,9 @@ class ReadRecords(Protocol):
 class Follower:
     """The records of one crawl, from its beginning."""
 
-    def __init__(self, read: ReadRecords) -> None:
+    def __init__(self, read: ReadRecords, *, max_waiting: int = MAX_WAITING) -> None:
         self._read = read
+        self._max_waiting = max_waiting
         self._cursor = 0
         #: In order of discovery: the cursor in front of a waiting record, and its own.
         self._waiting: list[tuple[int, int]] = []
@@ -42,7 +43,7 @@ class Follower:
             async for record in self._ended(cursor, count):
                 yield record
         before = -1
-        while self._cursor > before and len(self._waiting) < _MAX_WAITING:
+        while self._cursor > before and len(self._waiting) < self._max_waiting:
             before = self._cursor
             async for record in self._ended(before, _READ_RECORDS):
                 yield record

@@ -79,7 +79,7 @@ def open_output(target: str, *, scheme: str, continued: bool) -> Iterator[Output
 
     `scheme` is that of the crawl's start. `continued`: keep what an earlier run has written; otherwise a file or
     an index that is there is replaced. Standard output has no memory: a continued crawl prints every record again.
-    Raises ConfigurationError when another process is writing there, and OSError.
+    Raises ConfigurationError when another process is writing there or has written something else, and OSError.
     """
     if target == "-":
         yield Lines(sys.stdout.buffer)
@@ -100,13 +100,13 @@ def _open_lines(path: Path, *, continued: bool) -> Iterator[Lines]:
         except OSError as error:
             message = f"{path} is being written by another crawl; wait for it, or choose another --output"
             raise ConfigurationError(message) from error
-        written = _read_back(file) if continued else frozenset()
+        written = _read_back(file, path) if continued else frozenset()
         if not continued:
             file.truncate(0)
         yield Lines(file, written)
 
 
-def _read_back(file: BinaryIO) -> frozenset[str]:
+def _read_back(file: BinaryIO, path: Path) -> frozenset[str]:
     """The URLs in the file. A last line without an end, from a process that was killed, is cut off."""
     file.seek(0)
     urls = set()
@@ -115,6 +115,12 @@ def _read_back(file: BinaryIO) -> frozenset[str]:
         if not line.endswith(b"\n"):
             break
         whole_bytes += len(line)
-        urls.add(json.loads(line)["url"])
+        try:
+            urls.add(str(json.loads(line)["url"]))
+        except (ValueError, KeyError, TypeError) as error:
+            message = (
+                f"{path} has been changed since the crawl was stopped; move it away to get all records again"
+            )
+            raise ConfigurationError(message) from error
     file.truncate(whole_bytes)
     return frozenset(urls)
