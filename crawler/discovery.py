@@ -18,6 +18,7 @@ from crawler.robots_cache import Hold, RobotsCache, Rules
 from crawler.settings import Settings
 from crawler.sitemap_guard import BadSitemap
 from crawler.sitemaps import Sitemap
+from crawler.turns import Turns
 
 _FETCH_SECONDS = 30.0
 
@@ -26,9 +27,15 @@ class Discovery:
     """Reads robots.txt for sitemaps, and sitemaps for pages and more sitemaps."""
 
     def __init__(
-        self, robots: RobotsCache, fetcher: HttpFetcher, settings: Settings, rng: random.Random
+        self,
+        robots: RobotsCache,
+        turns: Turns,
+        fetcher: HttpFetcher,
+        settings: Settings,
+        rng: random.Random,
     ) -> None:
         self._robots = robots
+        self._turns = turns
         self._fetcher = fetcher
         self._settings = settings
         self._rng = rng
@@ -56,6 +63,8 @@ class Discovery:
             return Outcome(lease, UrlStatus.DISALLOWED, "robots")
         if rules.fetched and lease.interval_ms:
             return _later(lease, 0.0)
+        if not await self._turns.confirm(lease):
+            return _later(lease, 0.0)
         answer = await self._fetcher.fetch(
             lease.url, max_bytes=self._settings.max_sitemap_bytes, timeout_seconds=_FETCH_SECONDS
         )
@@ -73,7 +82,12 @@ class Discovery:
     async def _read(self, lease: Lease, job: Job, body: bytes) -> Outcome:
         # 50,000 URLs take more than a second: not on the event loop.
         parsed = await asyncio.to_thread(
-            sitemaps.parse, body, url=lease.url, max_urls=self._settings.max_sitemap_urls
+            sitemaps.parse,
+            body,
+            url=lease.url,
+            max_urls=self._settings.max_sitemap_urls,
+            max_bytes=self._settings.max_sitemap_bytes,
+            max_url_chars=self._settings.max_url_chars,
         )
         match parsed:
             case BadSitemap(reason):

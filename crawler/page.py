@@ -25,8 +25,8 @@ from crawler.model import ErrorCode, Failure, Lease, Outcome, Refusal, Rendered,
 from crawler.robots import signal_conflict
 from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
-from crawler.store.frontier import Frontier
 from crawler.store.hosts import Hosts
+from crawler.turns import Turns
 
 #: Answers that another try may better; any other status is the page's own.
 _PASSING = frozenset({408, 429, 502, 503, 504})
@@ -37,7 +37,7 @@ class Parts:
     """What the pipeline works with; `renderer` is None in a process that does not render."""
 
     settings: Settings
-    frontier: Frontier
+    turns: Turns
     hosts: Hosts
     jobs: Jobs
     robots: RobotsCache
@@ -59,7 +59,7 @@ class PagePipeline:
 
     def __init__(self, parts: Parts, *, rng: random.Random, wall_clock: Callable[[], datetime]) -> None:
         self._settings = parts.settings
-        self._frontier = parts.frontier
+        self._turns = parts.turns
         self._hosts = parts.hosts
         self._jobs = parts.jobs
         self._robots = parts.robots
@@ -68,7 +68,7 @@ class PagePipeline:
         self._renderer = parts.renderer
         self._rng = rng
         self._wall_clock = wall_clock
-        self._discovery = Discovery(parts.robots, parts.fetcher, parts.settings, rng)
+        self._discovery = Discovery(parts.robots, parts.turns, parts.fetcher, parts.settings, rng)
 
     async def run(self, lease: Lease) -> Outcome:
         """Do what the lease allows."""
@@ -108,7 +108,7 @@ class PagePipeline:
         return await self._fetch(lease, job)
 
     async def _fetch(self, lease: Lease, job: Job) -> Outcome:
-        if not await self._frontier.confirm(lease):
+        if not await self._turns.confirm(lease):
             return _give_back(lease, 0.0)
 
         async def may_follow(_from: str, to: str) -> Refusal | None:
@@ -139,7 +139,10 @@ class PagePipeline:
             if not confirmed:
                 # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
                 confirmed = True
-                return None if await self._frontier.confirm(lease) else _LOST_TURN
+                if not await self._turns.confirm(lease):
+                    return _LOST_TURN
+                self._turns.note_sent(lease.host)
+                return None
             return await self._may_follow(url, job)
 
         answer = await self._renderer.render(
@@ -170,7 +173,7 @@ class PagePipeline:
         rules = self._robots.known(origin)
         while rules is None:
             host = urls.host_of(url)
-            await asyncio.sleep(await self._hosts.reserve(host))
+            await self._turns.wait_for_next(host)
             answer = await self._robots.get(origin, (await self._hosts.ensure([host]))[host])
             if isinstance(answer, Hold):
                 await asyncio.sleep(answer.seconds)
@@ -181,7 +184,7 @@ class PagePipeline:
             return verdict if isinstance(verdict, Refusal) else Refusal(UrlStatus.ERRORED, verdict.code)
         refused = _judge(rules, url, job)
         if refused is None:
-            await asyncio.sleep(await self._hosts.reserve(urls.host_of(url)))
+            await self._turns.wait_for_next(urls.host_of(url))
         return refused
 
     async def _extract(self, lease: Lease, job: Job, response: Response) -> Outcome:

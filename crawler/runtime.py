@@ -35,6 +35,7 @@ from crawler.store.frontier import Frontier, Politeness
 from crawler.store.hosts import Hosts
 from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
+from crawler.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +77,14 @@ class Runtime:
         robots_files = RobotsFiles(self.database)
 
         self._egress = Egress(settings, also_allow_host=also_allow_host)
-        self._fetcher = HttpFetcher(self._egress, settings)
+        turns = Turns(self._frontier, hosts)
+        self._fetcher = HttpFetcher(self._egress, settings, on_sent=turns.note_sent)
         self._renderer = Renderer(EgressProxy(self._egress, settings), settings)
         self._converter = Converter(settings)
         robots = RobotsCache(robots_files, self._fetcher, settings)
         parts = Parts(
             settings=settings,
-            frontier=self._frontier,
+            turns=turns,
             hosts=hosts,
             jobs=Jobs(self._crawls),
             robots=robots,

@@ -52,7 +52,11 @@ class _Caps:
 class HttpFetcher:
     """GETs pages over pooled connections, all opened by one `Egress`. Use as an async context manager."""
 
-    def __init__(self, egress: Egress, settings: Settings) -> None:
+    def __init__(
+        self, egress: Egress, settings: Settings, *, on_sent: Callable[[str], None] | None = None
+    ) -> None:
+        """`on_sent` is called with the host whenever a request has left."""
+        self._on_sent = on_sent
         self._egress = egress
         self._settings = settings
 
@@ -67,6 +71,7 @@ class HttpFetcher:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
+            trace_configs=[] if self._on_sent is None else [_tracing(self._on_sent)],
             timeout=aiohttp.ClientTimeout(total=None, sock_read=self._settings.first_byte_timeout_seconds),
             max_line_size=_MAX_HEADER_LINE_BYTES,
             max_field_size=_MAX_HEADER_LINE_BYTES,
@@ -169,6 +174,17 @@ class HttpFetcher:
 
 
 _ASCII = bytes(range(128)).decode("ascii")
+
+
+def _tracing(on_sent: Callable[[str], None]) -> aiohttp.TraceConfig:
+    async def sent(
+        _session: object, _context: object, request: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        on_sent(urls.host_of(str(request.url)))
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(sent)
+    return tracing
 
 
 async def _read(url: str, reply: aiohttp.ClientResponse, caps: _Caps) -> Response | Failure:

@@ -156,7 +156,7 @@ class Admission:
                 if await intake.take_pages(outcome.found, outcome.lease.depth + 1):
                     lowest = _least(lowest, outcome.lease.depth + 1)
             else:
-                await _hold(connection, crawl, outcome)
+                await _hold(connection, crawl, outcome, host_ids)
         if crawl.held and crawl.sitemaps_open == 0:
             await self._release(connection, crawl, intake, lowest)
         if crawl.room == 0:
@@ -180,8 +180,9 @@ class Admission:
         for row in (await connection.execute(statement)).all():
             if crawl.room == 0 or (lowest is not None and lowest < row.depth):
                 break
-            links = json.loads(zstandard.decompress(row.links))
-            if await intake.take_pages([Found(*link) for link in links], row.depth + 1):
+            held = json.loads(zstandard.decompress(row.links))
+            found = [Found(*link) for link in held["found"]]
+            if await intake.take_pages(found, row.depth + 1, host_ids=held["host_ids"]):
                 lowest = _least(lowest, row.depth + 1)
             crawl.held -= 1
             await connection.execute(delete(held_links).where(of_crawl, held_links.c.seq == row.seq))
@@ -214,9 +215,12 @@ class _Intake:
         self._host_ids = host_ids
         self._admitted = admitted
 
-    async def take_pages(self, found: Iterable[Found], depth: int) -> int:
+    async def take_pages(
+        self, found: Iterable[Found], depth: int, *, host_ids: Mapping[str, int] | None = None
+    ) -> int:
         """Queue new URLs up to the limit, record new ones that are out of scope. Returns how many were queued."""
         crawl = self._crawl
+        host_ids = self._host_ids if host_ids is None else host_ids
         if crawl.room == 0:
             return 0
         rows = []
@@ -231,7 +235,7 @@ class _Intake:
             else:
                 crawl.queued += 1
                 queued += 1
-            rows.append(self._row(Role.PAGE, item, depth, crawl.next_seq))
+            rows.append(self._row(Role.PAGE, item, depth, rank=crawl.next_seq, host_ids=host_ids))
         await self._insert(Role.PAGE, rows)
         return queued
 
@@ -242,14 +246,18 @@ class _Intake:
         new = (await self._new(Role.SITEMAP, found))[:room] if room > 0 and crawl.room > 0 else []
         first = crawl.next_seq
         rows = [
-            self._row(Role.SITEMAP, item, level, first + _SITEMAP_STRIDE * number)
+            self._row(
+                Role.SITEMAP, item, level, rank=first + _SITEMAP_STRIDE * number, host_ids=self._host_ids
+            )
             for number, item in enumerate(new)
         ]
         crawl.sitemaps_open += len(rows)
         crawl.sitemaps_total += len(rows)
         await self._insert(Role.SITEMAP, rows)
 
-    def _row(self, role: Role, item: Found, depth: int, rank: int) -> dict[str, object]:
+    def _row(
+        self, role: Role, item: Found, depth: int, *, rank: int, host_ids: Mapping[str, int]
+    ) -> dict[str, object]:
         seq = self._crawl.next_seq
         self._crawl.next_seq += 1
         return {
@@ -258,7 +266,7 @@ class _Intake:
             "role": role,
             "url": item.url,
             "url_key": item.key,
-            "host_id": None if item.skip_reason else self._host_ids[item.host],
+            "host_id": None if item.skip_reason else host_ids[item.host],
             "depth": depth,
             "status": UrlStatus.SKIPPED if item.skip_reason else UrlStatus.QUEUED,
             "reason": item.skip_reason,
@@ -299,8 +307,15 @@ def _least(left: int | None, right: int) -> int:
     return right if left is None else min(left, right)
 
 
-async def _hold(connection: AsyncConnection, crawl: CrawlRow, outcome: Outcome) -> None:
-    links = json.dumps([astuple(item) for item in outcome.found], ensure_ascii=False)
+async def _hold(
+    connection: AsyncConnection, crawl: CrawlRow, outcome: Outcome, host_ids: Mapping[str, int]
+) -> None:
+    hosts = {item.host for item in outcome.found if not item.skip_reason}
+    held = {
+        "found": [astuple(item) for item in outcome.found],
+        "host_ids": {host: host_ids[host] for host in hosts},
+    }
+    links = json.dumps(held, ensure_ascii=False)
     row = {
         "crawl_id": crawl.id,
         "seq": outcome.lease.seq,

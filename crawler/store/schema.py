@@ -220,7 +220,7 @@ held_links = Table(
     Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
     Column("seq", Integer, primary_key=True),
     Column("depth", Integer, nullable=False),
-    #: zstd-compressed JSON list of URLs in document order.
+    #: zstd-compressed JSON: `found` in document order, and the `host_ids` of their hosts.
     Column("links", LargeBinary, nullable=False),
 )
 

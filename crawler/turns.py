@@ -1,0 +1,51 @@
+"""A host's turn at the moment of dialling (`docs/adr/0004-turns-that-are-late.md`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from crawler.model import Lease
+from crawler.store.frontier import Frontier
+from crawler.store.hosts import Hosts
+
+#: Hosts remembered per process.
+_REMEMBERED = 10_000
+
+
+class Turns:
+    """Keeps requests of this process to one host apart by what was really sent, not by what was planned.
+
+    A busy machine may send one request late and the next one on time. Between processes the frontier's own check
+    holds; within one, the moment of sending is known exactly.
+    """
+
+    def __init__(
+        self, frontier: Frontier, hosts: Hosts, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._frontier = frontier
+        self._hosts = hosts
+        self._monotonic = monotonic
+        self._sent: OrderedDict[str, float] = OrderedDict()
+
+    def note_sent(self, host: str) -> None:
+        """A document request to this host has just left."""
+        self._sent[host] = self._monotonic()
+        self._sent.move_to_end(host)
+        while len(self._sent) > _REMEMBERED:
+            self._sent.popitem(last=False)
+
+    async def confirm(self, lease: Lease) -> bool:
+        """Whether the lease's request may leave now; False: hand the lease back."""
+        if lease.interval_ms == 0:
+            return True
+        early = self._sent.get(lease.host, -1e9) + lease.interval_ms / 1000 - self._monotonic()
+        if early > 0:
+            await asyncio.sleep(early)
+        return await self._frontier.confirm(lease)
+
+    async def wait_for_next(self, host: str) -> None:
+        """Take one more turn at a host, for a redirect, and wait for it."""
+        await asyncio.sleep(await self._hosts.reserve(host))
