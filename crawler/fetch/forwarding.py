@@ -100,12 +100,16 @@ def _plain(head: h11.Request, connection: h11.Connection) -> Request | BadReques
     async def forward(near: Stream, far: Stream, spend: Spend) -> None:
         origin = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         host = url.origin.removeprefix("http://")
-        said = h11.Request(
-            method=head.method,
-            target=url.path_query,
-            headers=[(b"Host", host.encode("ascii")), *_end_to_end(head.headers), (b"Connection", b"close")],
-        )
         try:
+            said = h11.Request(
+                method=head.method,
+                target=url.path_query,
+                headers=[
+                    (b"Host", host.encode("ascii")),
+                    *_end_to_end(head.headers),
+                    (b"Connection", b"close"),
+                ],
+            )
             await _send(origin, said, far.writer, spend)
             await asyncio.gather(
                 _carry(connection, near.reader, origin, far.writer, spend),

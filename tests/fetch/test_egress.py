@@ -53,7 +53,9 @@ async def code_of_connect(names: Names, host: str, port: int, **settings: object
         pytest.param(["169.254.169.254"], id="metadata"),
         pytest.param(["::ffff:127.0.0.3"], id="a38_mapped"),
         pytest.param(["::1"], id="v6_loopback"),
-        pytest.param([PUBLIC] * 20 + [PRIVATE], id="a40_forbidden_answer_after_the_first_eight"),
+        pytest.param(
+            [f"1.1.1.{last}" for last in range(20)] + [PRIVATE], id="a40_forbidden_after_the_first_eight"
+        ),
     ],
 )
 async def test_a_forbidden_answer_refuses_the_name(canary: Canary, answers: list[str]) -> None:
@@ -78,6 +80,11 @@ async def test_literals_are_judged_like_names(canary: Canary, host: str) -> None
 @pytest.mark.parametrize("answer", [PUBLIC, "::ffff:127.0.0.2"])
 async def test_an_allowed_address_is_dialled_in_either_form(site: Origin, answer: str) -> None:
     assert await code_of_connect({"site.test": [[answer]]}, "SITE.test.", site.port) is None
+
+
+async def test_a38_one_address_in_two_forms_is_one_address() -> None:
+    async with egress(Answers({"six.test": [["::ffff:127.0.0.2", PUBLIC]]})) as out:
+        assert await out.resolve("six.test", 80) == (ip_address(PUBLIC),)
 
 
 async def test_a24_port_off_the_list_is_refused() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -96,8 +97,12 @@ async def test_a_page_arrives_with_all_that_is_known_about_it(site: Origin) -> N
 
 
 async def test_c21_the_request_is_honest_and_takes_nothing_from_the_environment(
-    site: Origin, monkeypatch: pytest.MonkeyPatch
+    site: Origin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine {site.host} login user password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.3:8000")
     site.routes["/"] = page()
