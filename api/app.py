@@ -51,7 +51,7 @@ def create_app(settings: Settings, *, doorbell: Doorbell | None = None) -> FastA
     app.include_router(health.router)
     for prefix in PREFIXES:
         app.include_router(crawls.router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
-    describe(app)
+    describe(app, takes_key=bool(settings.api_key))
     return app
 
 
@@ -62,13 +62,10 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Runtime(settings, doorbell=doorbell) as runtime, open_limiter(settings) as limiter:
             await _check_schema(runtime)
-            accounts = Accounts(runtime.database)
-            await accounts.configure(settings.api_token)
-            if not settings.api_token:
-                token, _ = generated_token(settings)
-                await accounts.register(token)
+            token = settings.api_token or generated_token(settings)[0]
+            guard = Guard(settings, token, Accounts(runtime.database), limiter)
             async with _working(runtime, settings) as work:
-                app.state.services = Services(settings, runtime, Guard(settings, accounts, limiter), work)
+                app.state.services = Services(settings, runtime, guard, work)
                 yield
 
     return lifespan

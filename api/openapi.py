@@ -8,24 +8,25 @@ from fastapi import FastAPI
 
 from crawler.options import CrawlOptions, StaticOptions
 
-_SECURITY = {
-    "token": {"type": "http", "scheme": "bearer", "description": "made by `crawl token create`"},
-    "email": {"type": "apiKey", "in": "header", "name": "X-Auth-Email"},
-    "key": {"type": "apiKey", "in": "header", "name": "X-Auth-Key"},
-}
-#: Either a token, or key and e-mail together where the operator has set both.
-_REQUIREMENTS: list[dict[str, list[str]]] = [{"token": []}, {"email": [], "key": []}]
+_TOKEN = {"type": "http", "scheme": "bearer", "description": "made by `crawl token create`"}
+_EMAIL = {"type": "apiKey", "in": "header", "name": "X-Auth-Email"}
+_KEY = {"type": "apiKey", "in": "header", "name": "X-Auth-Key"}
 
 
-def describe(app: FastAPI) -> None:
-    """Complete the document that `app` serves."""
+def describe(app: FastAPI, *, takes_key: bool) -> None:
+    """Complete the document that `app` serves. `takes_key`: key and e-mail are accepted instead of a token."""
     generate = app.openapi
+    schemes: dict[str, object] = {"token": _TOKEN}
+    requirements: list[dict[str, list[str]]] = [{"token": []}]
+    if takes_key:
+        schemes |= {"email": _EMAIL, "key": _KEY}
+        requirements.append({"email": [], "key": []})
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
             components = document.setdefault("components", {})
-            components["securitySchemes"] = _SECURITY
+            components["securitySchemes"] = schemes
             body = {
                 "content": {"application/json": {"schema": _body(components["schemas"])}},
                 "required": True,
@@ -35,7 +36,7 @@ def describe(app: FastAPI) -> None:
                     # Every refusal is answered with 400, never with FastAPI's own 422.
                     operation["responses"].pop("422", None)
                     if "/accounts/" in path:
-                        operation["security"] = _REQUIREMENTS
+                        operation["security"] = requirements
                     if method == "post":
                         operation["requestBody"] = body
             app.openapi_schema = document

@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping
 
@@ -23,8 +23,6 @@ from crawler.store.schema import accounts, tokens
 
 #: The account of a service that nobody has divided into accounts.
 LOCAL_ACCOUNT = "local"
-#: The row of the token that `CRAWL_API_TOKEN` sets, whatever that token looks like.
-_CONFIGURED_ID = "configured"
 
 _TOKEN = re.compile(r"crk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -99,25 +97,19 @@ class Accounts:
         self._database = database
         dialect = sqlite if database.is_sqlite else postgresql
         self._insert_account = dialect.insert(accounts).on_conflict_do_nothing()
-        self._insert_token = dialect.insert(tokens)
 
     async def find_caller(self, text: str) -> Caller | None:
         """Whose token this is; None for one that is unknown, expired or revoked, in the same time for all three."""
         digest = _digest(text)
         match = _TOKEN.fullmatch(text)
-        ids = [_CONFIGURED_ID, match[1] if match else ""]
-        statement = select(tokens, now().label("now")).where(tokens.c.id.in_(ids))
+        statement = select(tokens, now().label("now")).where(tokens.c.id == (match[1] if match else ""))
         async with self._database.read() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
-        found = None
-        for row in rows:
-            if hmac.compare_digest(digest, row["secret_hash"]) and _is_valid(row):
-                found = row
-        if found is None:
+            row = (await connection.execute(statement)).mappings().first()
+        if row is None or not hmac.compare_digest(digest, row["secret_hash"]) or not _is_valid(row):
             return None
-        if (found["last_used_at"] or 0) < found["now"] - _USE_GRAIN_MS:
-            await self._touch(found["id"])
-        return Caller(found["account_id"], Scope(found["scope"]))
+        if (row["last_used_at"] or 0) < row["now"] - _USE_GRAIN_MS:
+            await self._touch(row["id"])
+        return Caller(row["account_id"], Scope(row["scope"]))
 
     async def _touch(self, token_id: str) -> None:
         async with self._database.write() as connection:
@@ -128,51 +120,19 @@ class Accounts:
     ) -> NewToken:
         """Make a token, and its account if there is none. `account_id` must satisfy `is_account_id`."""
         token = new_token()
-        await self._insert(token, account_id, scope, label=label, lifetime=lifetime)
-        return token
-
-    async def register(self, text: str) -> None:
-        """Make sure that a token generated earlier (see `new_token`) is known: an admin token of LOCAL_ACCOUNT.
-
-        One that was revoked stays revoked.
-        """
-        match = _TOKEN.fullmatch(text)
-        assert match is not None
-        await self._insert(NewToken(match[1], text), LOCAL_ACCOUNT, Scope.ADMIN, label="generated")
-
-    async def _insert(
-        self, token: NewToken, account_id: str, scope: Scope, *, label: str, lifetime: timedelta | None = None
-    ) -> None:
-        expires_at = None if lifetime is None else now() + lifetime // timedelta(milliseconds=1)
-        row = self._insert_token.values(
+        row = insert(tokens).values(
             id=token.id,
             account_id=account_id,
             label=label,
             scope=scope,
             secret_hash=_digest(token.text),
             created_at=now(),
-            expires_at=expires_at,
+            expires_at=None if lifetime is None else now() + lifetime // timedelta(milliseconds=1),
         )
         async with self._database.write() as connection:
             await connection.execute(self._insert_account.values(id=account_id, created_at=now()))
-            await connection.execute(row.on_conflict_do_nothing())
-
-    async def configure(self, text: str) -> None:
-        """Make `text` the configured token, an admin token of LOCAL_ACCOUNT, and forget the one before; "": none."""
-        async with self._database.write() as connection:
-            await connection.execute(self._insert_account.values(id=LOCAL_ACCOUNT, created_at=now()))
-            await connection.execute(delete(tokens).where(tokens.c.id == _CONFIGURED_ID))
-            if text:
-                row = self._insert_token.values(
-                    id=_CONFIGURED_ID,
-                    account_id=LOCAL_ACCOUNT,
-                    label="CRAWL_API_TOKEN",
-                    scope=Scope.ADMIN,
-                    secret_hash=_digest(text),
-                    created_at=now(),
-                )
-                # Two processes that start together configure the same token.
-                await connection.execute(row.on_conflict_do_nothing())
+            await connection.execute(row)
+        return token
 
     async def list_tokens(self, account_id: str | None = None) -> list[TokenView]:
         """Tokens of one account, or of all, oldest first; revoked and expired ones too."""

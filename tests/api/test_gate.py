@@ -265,7 +265,7 @@ def test_c33_other_machines_are_not_let_in_without_a_chosen_token(tmp_path: Path
         refuse_open_bind(settings(tmp_path, api_token="", host=host))
 
 
-async def test_c33_a_token_is_made_once_and_opens_the_account_local(tmp_path: Path) -> None:
+async def test_c33_a_token_is_made_once_and_opens_every_account(tmp_path: Path) -> None:
     chosen = settings(tmp_path / "data", api_token="")
     token, is_new = generated_token(chosen)
     assert is_new
@@ -273,8 +273,7 @@ async def test_c33_a_token_is_made_once_and_opens_the_account_local(tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "data" / "token").stat().st_mode) == 0o600
     for _ in range(2):
         async with serving(chosen) as server:
-            local = replace(server, account="local", token=token)
-            assert (await local.request("GET")).status_code == 200
+            assert (await replace(server, token=token).request("GET")).status_code == 200
             assert (await server.request("GET")).status_code == 401
 
 
@@ -284,7 +283,7 @@ def test_c33_a_file_that_holds_no_token_is_not_used(tmp_path: Path) -> None:
         generated_token(settings(tmp_path))
 
 
-async def test_a_configured_token_is_forgotten_when_another_is_configured(tmp_path: Path) -> None:
+async def test_only_the_configured_token_of_now_is_valid(tmp_path: Path) -> None:
     async with serving(settings(tmp_path)) as server:
         assert (await server.request("GET")).status_code == 200
     async with serving(settings(tmp_path, api_token="another")) as server:

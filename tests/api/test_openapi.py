@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.api.server import TOKEN, Server, serving, settings
 
 #: Requests per operation, besides those that cover every bound.
-_EXAMPLES = 40
+_EXAMPLES = 15
 _CONFIG = """
 [parameters]
 "path.account_id" = "acc"
@@ -35,7 +35,13 @@ async def _run(server: Server, config: Path) -> tuple[int, str]:
         sys.executable,
         *("-m", "schemathesis.cli", f"--config-file={config}", "run", f"{server.origin}/openapi.json"),
         *(f"--header=Authorization: Bearer {TOKEN}", f"--checks={checks}", f"--max-examples={_EXAMPLES}"),
-        *("--phases=examples,coverage,fuzzing", "--seed=1", "--generation-database=none", "--no-color"),
+        *(
+            "--phases=examples,coverage,fuzzing",
+            "--workers=8",
+            "--seed=1",
+            "--generation-database=none",
+            "--no-color",
+        ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=config.parent,
