@@ -1,15 +1,15 @@
-"""The environment that a command is started in, and the sites that it crawls."""
+"""The environment that a command is started in, and the site that it crawls."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.origin import Chain
-from tests.site.server import Site
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ async def chain() -> AsyncIterator[Chain]:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    """The sample site."""
-    async with Site() as site:
-        yield site
+def unused_url() -> Iterator[str]:
+    """A URL at which nobody answers."""
+    with socket.socket() as bound:
+        # Bound but not listening: nobody else gets the port, and whoever connects is refused.
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
