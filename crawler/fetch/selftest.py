@@ -73,10 +73,8 @@ async def find_leak(browser: Browser) -> str | None:
         without_proxy = await browser.new_context()
         try:
             page = await without_proxy.new_page()
-            await page.goto(f"http://127.0.0.1:{tcp}/")
-            return "a context without a proxy of its own reached the network"
-        except Error:
-            pass
+            with suppress(Error):
+                await page.goto(f"http://127.0.0.1:{tcp}/")
         finally:
             await without_proxy.close()
     return f"the browser went round its proxy: {', '.join(sorted(set(hits)))}" if hits else None

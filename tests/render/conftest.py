@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -82,6 +83,18 @@ def html(text: str, status: int = 200, headers: Mapping[str, str] | None = None)
 def redirect(to: str, status: int = 302, headers: Mapping[str, str] | None = None) -> web.Response:
     """A redirect by HTTP."""
     return web.Response(status=status, headers={"Location": to, **(headers or {})})
+
+
+class Hanging:
+    """An answer that never comes."""
+
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+
+    async def __call__(self, _: web.Request) -> web.Response:
+        self.arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from crawler.model import ErrorCode, Failure, Rendered
-from tests.render.conftest import Origin, Renderers, Rendering
+from tests.render.conftest import Hanging, Origin, Renderers, Rendering
 
 QUICK = "<title>quick</title><body><script>document.body.append('by script')</script>"
 
@@ -52,29 +52,18 @@ async def test_f2_a_page_that_eats_memory_is_killed(renderers: Renderers, site: 
             </script><script src=/never></script>""",
         "/quick": QUICK,
     }
-
-    async def never(_: web.Request) -> web.Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    site.routes["/never"] = never
+    site.routes["/never"] = Hanging()
     async with renderers(browser_memory_bytes=256 << 20) as renderer:
         assert (await renderer.failure(site.url("/eat"))).code is ErrorCode.BROWSER_CRASHED
         assert (await renderer.page(site.url("/quick"))).title == "quick"
 
 
 async def test_f14_a_renderer_that_is_killed_costs_its_page_only(renderers: Renderers, site: Origin) -> None:
-    arrived = asyncio.Event()
-
-    async def hang(_: web.Request) -> web.Response:
-        arrived.set()
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    site.routes |= {"/hang": "<script src=/never></script>", "/never": hang, "/quick": QUICK}
+    hanging = Hanging()
+    site.routes |= {"/hang": "<script src=/never></script>", "/never": hanging, "/quick": QUICK}
     async with renderers() as renderer:
         victim = asyncio.create_task(renderer.render(site.url("/hang")))
-        await arrived.wait()
+        await hanging.arrived.wait()
         browser = renderer.processes()
         for process in browser:
             if "--type=renderer" in process.cmdline():

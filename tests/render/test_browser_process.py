@@ -1,0 +1,305 @@
+"""The browser as a process: what it is started with, what it leaves behind, and what its death costs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+import pytest
+from aiohttp import web
+from playwright.async_api import async_playwright
+
+from crawler.errors import ConfigurationError
+from crawler.fetch import chromium, selftest
+from crawler.model import ErrorCode, Failure
+from tests.render.conftest import Hanging, Origin, Renderers, Rendering, settings_for
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait for a condition to hold."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+def dead(processes: Iterable[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+def leftovers() -> set[str]:
+    """Folders that a browser makes for itself."""
+    prefixes = ("crawl-chromium-", "playwright_chromiumdev_profile-")
+    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(prefixes)}
+
+
+class Sockets:
+    """A WebSocket of a page, which lives as long as the page."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def __call__(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.opened.set()
+        async for _ in socket:
+            pass
+        self.closed.set()
+        return socket
+
+
+# --- how it is started ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
+async def test_b1_root_may_not_render_unless_told_to(renderers: Renderers) -> None:
+    async with renderers(allow_unsandboxed=False) as renderer:
+        with pytest.raises(ConfigurationError, match="must not run as root"):
+            await renderer.renderer.check()
+    async with renderers(allow_unsandboxed=True) as renderer:
+        assert (await renderer.renderer.check()).endswith("without its sandbox")
+
+
+async def test_a47_the_switch_that_opens_loopback_is_refused(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYWRIGHT_DISABLE_FORCED_CHROMIUM_PROXIED_LOOPBACK", "1")
+    async with renderers() as renderer:
+        with pytest.raises(ConfigurationError, match="PROXIED_LOOPBACK"):
+            await renderer.renderer.check()
+
+
+async def test_b2_b4_the_command_line_is_ours(renderer: Rendering) -> None:
+    await renderer.renderer.check()
+    main, *children = renderer.processes()
+    command = main.cmdline()
+    # Not Debian's wrapper script, which adds the switches of a folder.
+    assert Path(main.exe()) == chromium.find_chromium(renderer.settings)
+    forbidden = ("--disable-web-security", "--remote-debugging-port", "--ignore-certificate-errors",
+                 "--single-process", "--disable-popup-blocking")  # fmt: skip
+    for process in (main, *children):
+        words = process.cmdline()
+        assert not [word for word in words if word.startswith(forbidden)]
+        if chromium.has_sandbox(renderer.settings):
+            assert "--no-sandbox" not in words
+    lists = [
+        set(word.partition("=")[2].split(",")) for word in command if word.startswith("--disable-features=")
+    ]
+    playwrights, ours = lists
+    assert playwrights <= ours, "Chromium honours the last list only; add what Playwright disables"
+    assert "WebTransport" in ours
+
+
+async def test_b3_the_environment_has_nothing_of_ours(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_MARKER", "s3cret")
+    async with renderers() as renderer:
+        await renderer.renderer.check()
+        for process in renderer.processes():
+            names = process.environ().keys()
+            assert "SECRET_MARKER" not in names
+        main = renderer.processes()[0].environ()
+        assert main["HOME"].startswith(tempfile.gettempdir())
+        allowed = {"PATH", "HOME", "LANG", "TZ"}
+        assert {name for name in main if not name.startswith("XDG_")} <= allowed
+
+
+async def test_the_named_browser_has_to_be_executable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="CRAWL_CHROMIUM"):
+        chromium.find_chromium(settings_for(chromium=tmp_path / "none"))
+
+
+async def test_a_browser_that_does_not_start_is_named(renderers: Renderers, tmp_path: Path) -> None:
+    broken = tmp_path / "chromium"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    async with renderers(chromium=broken) as renderer:
+        before = leftovers()
+        with pytest.raises(Exception, match=r"Chromium at .*/chromium does not start"):
+            await renderer.renderer.check()
+        assert leftovers() == before
+
+
+# --- the self-test can fail -----------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("dropped", "dead_proxy", "leak"),
+    [
+        ((), True, None),
+        (("--webrtc", "--force-webrtc"), True, "UDP"),
+        ((), False, "TCP"),
+    ],
+)
+async def test_a62_the_self_test_sees_what_gets_out(
+    dropped: tuple[str, ...], dead_proxy: bool, leak: str | None
+) -> None:
+    settings = settings_for()
+    switches = [
+        word for word in chromium.switches(settings, marker="x") if not word.startswith(dropped or "-- ")
+    ]
+    executable = chromium.find_chromium(settings)
+    if executable is None:
+        pytest.skip("no Chromium is installed")
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(
+            executable_path=executable,
+            args=switches,
+            proxy={"server": chromium.DEAD_PROXY, "bypass": chromium.PROXY_EVERYTHING}
+            if dead_proxy
+            else None,
+            chromium_sandbox=chromium.has_sandbox(settings),
+        )
+        found = await selftest.find_leak(browser)
+        await browser.close()
+    assert (found is None) == (leak is None)
+    assert (leak or "") in (found or "")
+
+
+# --- how it ends ----------------------------------------------------------------------------------------------
+
+
+async def test_i9_closing_leaves_nothing(renderers: Renderers, site: Origin) -> None:
+    before = leftovers()
+    site.routes["/"] = "<title>t</title>"
+    async with renderers() as renderer:
+        await renderer.page(site.url())
+        browser = renderer.processes()
+        driver = browser[0].parent()
+        assert driver is not None
+        assert leftovers() > before
+    assert dead([*browser, driver])
+    assert leftovers() <= before
+
+
+@pytest.mark.browser
+async def test_i9_a_worker_that_is_killed_takes_its_browser_along() -> None:
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.render.worker", cwd=REPOSITORY,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert worker.stdout is not None
+    line = await asyncio.wait_for(worker.stdout.readline(), 60)
+    browser = [psutil.Process(int(pid)) for pid in line.split()]
+    assert len(browser) > 2
+    worker.send_signal(signal.SIGKILL)
+    await worker.wait()
+    await until(lambda: dead(browser), 15)
+
+
+async def test_x_a_lost_driver_is_replaced(renderers: Renderers, site: Origin) -> None:
+    hanging = Hanging()
+    site.routes |= {
+        "/hang": "<script src=/never></script>",
+        "/never": hanging,
+        "/quick": "<title>quick</title>",
+    }
+    async with renderers() as renderer:
+        victim = asyncio.create_task(renderer.render(site.url("/hang")))
+        await hanging.arrived.wait()
+        browser = renderer.processes()
+        driver = browser[0].parent()
+        assert driver is not None
+        driver.kill()
+        failure = await asyncio.wait_for(victim, 5)
+        assert isinstance(failure, Failure)
+        assert (failure.code, failure.retryable) == (ErrorCode.BROWSER_CRASHED, True)
+        assert (await renderer.page(site.url("/quick"))).title == "quick"
+        await until(lambda: dead([*browser, driver]))
+
+
+async def test_f14_a_lost_browser_is_replaced(renderers: Renderers, site: Origin) -> None:
+    hanging = Hanging()
+    site.routes |= {"/hang": hanging, "/quick": "<title>quick</title>"}
+    async with renderers() as renderer:
+        victim = asyncio.create_task(renderer.render(site.url("/hang")))
+        await hanging.arrived.wait()
+        browser = renderer.processes()
+        browser[0].kill()
+        failure = await asyncio.wait_for(victim, 5)
+        assert isinstance(failure, Failure)
+        assert (failure.code, failure.retryable) == (ErrorCode.BROWSER_CRASHED, True)
+        assert (await renderer.page(site.url("/quick"))).title == "quick"
+        await until(lambda: dead(browser))
+
+
+async def test_closing_ends_a_page_in_flight(renderers: Renderers, site: Origin) -> None:
+    hanging = Hanging()
+    site.routes["/"] = hanging
+    async with renderers() as renderer:
+        victim = asyncio.create_task(renderer.render(site.url()))
+        await hanging.arrived.wait()
+    assert isinstance(await asyncio.wait_for(victim, 5), Failure)
+
+
+async def test_a_page_that_is_cancelled_is_closed(renderers: Renderers, site: Origin) -> None:
+    sockets = Sockets()
+    site.routes |= {
+        "/": "<script>new WebSocket(`ws://${location.host}/socket`)</script><script src=/never></script>",
+        "/never": Hanging(),
+        "/socket": sockets,
+    }
+    async with renderers() as renderer:
+        victim = asyncio.create_task(renderer.render(site.url()))
+        await sockets.opened.wait()
+        victim.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await victim
+        await asyncio.wait_for(sockets.closed.wait(), 10)
+
+
+# --- how long it lives ----------------------------------------------------------------------------------------
+
+
+async def test_a_browser_is_replaced_after_its_pages(renderers: Renderers, site: Origin) -> None:
+    site.routes["/"] = "<title>t</title>"
+    async with renderers(pages_per_browser=3) as renderer:
+        first = None
+        for _ in range(3):
+            await renderer.page(site.url())
+            main = renderer.processes()[0]
+            assert first in (None, main)
+            first = main
+        assert first is not None
+        await renderer.page(site.url())
+        assert renderer.processes()[0] != first
+        await until(lambda: dead([first]))
+
+
+async def test_four_pages_at_once_share_a_browser_that_is_due(renderers: Renderers, site: Origin) -> None:
+    site.routes["/"] = "<title>t</title><script>fetch('/')</script>"
+    async with renderers(pages_per_browser=4, navigations_per_page=2) as renderer:
+        pages = await asyncio.gather(*(renderer.page(site.url()) for _ in range(12)))
+        assert [page.title for page in pages] == ["t"] * 12
+
+
+async def test_idle_tabs_are_closed(renderers: Renderers, site: Origin) -> None:
+    sockets = Sockets()
+    site.routes |= {
+        "/": "<title>t</title><script>new WebSocket(`ws://${location.host}/socket`)</script>",
+        "/socket": sockets,
+    }
+    async with renderers() as renderer:
+        await renderer.page(site.url())
+        await asyncio.wait_for(sockets.closed.wait(), 10)
+
+
+async def test_no_more_contexts_than_allowed(renderers: Renderers, site: Origin) -> None:
+    site.routes["/"] = "<script>document.title = document.cookie; document.cookie = 'seen=1'</script>"
+    async with renderers(contexts_per_browser=2) as renderer:
+        for crawl_id in ("a", "b", "a", "c"):
+            await renderer.page(site.url(), crawl_id=crawl_id)
+        # "b" was not used for longest, so it had to go, and with it its cookies.
+        assert (await renderer.page(site.url(), crawl_id="a")).title == "seen=1"
+        assert (await renderer.page(site.url(), crawl_id="b")).title == ""
