@@ -32,7 +32,7 @@ from crawler.extract.escape import (
     escape_text,
     title_part,
 )
-from crawler.extract.inline import Piece, arrange
+from crawler.extract.pieces import Piece, arrange
 
 
 def write_with_markdownify(blocks: Sequence[Block]) -> str:

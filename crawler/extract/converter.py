@@ -97,11 +97,13 @@ class Converter:
     async def _ask_child(self, request: dict[str, Any], html: str) -> _Answer | Failure:
         """One question to one child. A child that did not answer as it should is killed."""
         async with self._free:
-            if self._is_closed:
-                return Failure(ErrorCode.WORKER_LOST, "the converter is closed", retryable=True)
+            if closed := self._closed_failure():
+                return closed
             process = self._idle.pop() if self._idle else await self._start()
             is_usable = False
             try:
+                if closed := self._closed_failure():
+                    return closed  # while the child started: `close` has not seen it
                 async with asyncio.timeout(self._settings.convert_timeout_seconds):
                     answer = await process.ask(request, html)
                 is_usable = not isinstance(answer, Failure) and process.is_fresh(self._settings, html)
@@ -118,6 +120,11 @@ class Converter:
                 else:
                     self._all.discard(process)
                     await asyncio.shield(process.kill())
+
+    def _closed_failure(self) -> Failure | None:
+        if not self._is_closed:
+            return None
+        return Failure(ErrorCode.WORKER_LOST, "the converter is closed", retryable=True)
 
     async def _start(self) -> _Child:
         process = await _Child.start(self._settings)

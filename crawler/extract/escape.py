@@ -42,7 +42,8 @@ def escape_text(text: str, *, is_in_link: bool) -> str:
     text = text.replace("[", "\\[").replace("]", "\\]") if is_in_link else _CLOSING_BRACKET.sub(r"\\]", text)
     text = _TAG_START.sub(r"\\<", text)
     text = _ENTITY_START.sub(r"\\&", text)
-    if text.count("~") > 1:
+    # One tilde alone is nothing, unless it meets those of a deletion around the text (GFM 6.5).
+    if text.count("~") > 1 or text[0] == "~" or text[-1] == "~":
         text = text.replace("~", "\\~")
     return text
 

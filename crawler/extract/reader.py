@@ -125,7 +125,7 @@ class _Reader:
         if tag in DROPPED:
             return None
         attributes = node.attributes
-        if attributes and _is_hidden(tag, attributes):
+        if (attributes or tag == "dialog") and _is_hidden(tag, attributes):
             return None
         form = self._forms.get(tag)
         return _nothing if form is None else form(node, attributes)

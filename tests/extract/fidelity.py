@@ -88,15 +88,16 @@ def same(left_html: str, right_html: str, url: str) -> bool:
 
 def lost_text(html: str, markdown: str) -> str:
     """The first characters of the page that its Markdown does not show, or nothing. Blanks do not count."""
-    shown = iter(_characters(rendered(markdown)))
-    wanted = _characters(html)
+    shown = iter(characters(rendered(markdown)))
+    wanted = characters(html)
     for position, character in enumerate(wanted):
         if character not in shown:  # goes forward in `shown` until it finds it
             return wanted[max(0, position - 30) : position + 30]
     return ""
 
 
-def _characters(html: str) -> str:
+def characters(html: str) -> str:
+    """All that a document shows, without blanks."""
     parser = LexborHTMLParser(html)
     parser.strip_tags(["script", "style", "template", "noscript", "head"], recursive=True)
     return "".join(parser.text().split())
