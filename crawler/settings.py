@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     )
     api_key_email: str = Field("", description="with API_KEY: also accept X-Auth-Email and X-Auth-Key")
     api_key: str = Field("", description="see API_KEY_EMAIL")
+    secret_keys: CommaList = Field(
+        (), repr=False, description="base64 AES-256 keys for secrets of crawls, newest first"
+    )
     allowed_hosts: CommaList = Field(
         (), description="Host names to answer to besides localhost; empty: all, unless HOST is the loopback"
     )
@@ -164,6 +167,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "allowed_hosts",
+        "secret_keys",
         "egress_allow_cidrs",
         "egress_deny_cidrs",
         "egress_hosts",

@@ -2,5 +2,6 @@
 
 from crawler.options.parse import parse_options
 from crawler.options.request import CrawlOptions, StaticOptions
+from crawler.options.secrets import join_secrets, split_secrets
 
-__all__ = ["CrawlOptions", "StaticOptions", "parse_options"]
+__all__ = ["CrawlOptions", "StaticOptions", "join_secrets", "parse_options", "split_secrets"]

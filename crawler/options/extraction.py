@@ -22,7 +22,9 @@ class CustomModel(Closed):
     model: Annotated[str, StringConstraints(pattern=r"^[^/\s]+/\S+$", max_length=256)] = Field(
         description="`<provider>/<model name>`"
     )
-    authorization: Annotated[str, StringConstraints(pattern=r"^[ -~]+$", max_length=8192)] | None = None
+    authorization: Annotated[str, StringConstraints(pattern=r"^[ -~]+$", max_length=8192)] | None = Field(
+        None, repr=False
+    )
 
 
 class ResponseFormat(Closed):

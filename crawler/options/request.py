@@ -131,12 +131,12 @@ class CrawlOptions(StaticOptions):
     reject_request_pattern: RequestPatterns = ()
     allow_resource_types: ResourceTypes = ()
     reject_resource_types: ResourceTypes = ()
-    authenticate: Authenticate | None = None
+    authenticate: Authenticate | None = Field(None, repr=False)
     best_attempt: bool = False
-    cookies: Cookies = ()
+    cookies: Cookies = Field((), repr=False)
     emulate_media_type: Literal["screen", "print"] | None = None
     goto_options: GotoOptions = GotoOptions()
-    set_extra_http_headers: Headers = Field({}, alias="setExtraHTTPHeaders")
+    set_extra_http_headers: Headers = Field({}, alias="setExtraHTTPHeaders", repr=False)
     set_java_script_enabled: bool = True
     viewport: Viewport = Viewport(width=1920, height=1080)
     wait_for_selector: WaitForSelector | None = None

@@ -214,6 +214,14 @@ bodies = Table(
     Column("markdown", LargeBinary),
 )
 
+crawl_secrets = Table(
+    "crawl_secrets",
+    metadata,
+    Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
+    #: See `crawler.store.secrets`.
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 held_links = Table(
     "held_links",
     metadata,

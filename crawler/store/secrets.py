@@ -1,0 +1,132 @@
+"""Secrets of running crawls, encrypted: cookies, passwords, headers, keys of language models.
+
+AES-256-GCM with the crawl's id as associated data, so that a row is worth nothing under another crawl. The keys are
+not in the database. A row goes when its crawl ends; the process itself cannot wipe what it has decrypted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+from collections.abc import Sequence
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crawler.errors import ConfigurationError, InvalidRequest
+from crawler.settings import Settings
+from crawler.store.database import Database
+from crawler.store.schema import crawl_secrets
+
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+class KeyRing:
+    """Keys by age, newest first: the first one seals, every one opens. Without keys nothing can be sealed."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = tuple(keys)
+
+    @classmethod
+    def load(cls, settings: Settings) -> Self:
+        """The keys of the settings; embedded, else one in the data folder, made on first use.
+
+        Raises ConfigurationError for a key that is not 32 bytes in base64. Processes that share a broker must be
+        given the same keys, so they never make their own.
+        """
+        if settings.secret_keys:
+            return cls([_decode(text, "CRAWL_SECRET_KEYS") for text in settings.secret_keys])
+        return cls([_generated_key(settings)] if settings.embedded else [])
+
+    def seal(self, crawl_id: str, text: str) -> bytes:
+        """Encrypt. Raises InvalidRequest where there are no keys: the request asks for what cannot be kept safe."""
+        if not self._keys:
+            raise InvalidRequest(
+                "This server cannot keep cookies, passwords, headers or model keys: CRAWL_SECRET_KEYS is not set."
+            )
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + AESGCM(self._keys[0]).encrypt(nonce, text.encode(), crawl_id.encode())
+
+    def open(self, crawl_id: str, sealed: bytes) -> str | None:
+        """Decrypt; None when no key fits, or the row is not this crawl's."""
+        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        for key in self._keys:
+            try:
+                return AESGCM(key).decrypt(nonce, ciphertext, crawl_id.encode()).decode()
+            except InvalidTag:
+                continue
+        return None
+
+    def fingerprint(self, text: str) -> str:
+        """64 hexadecimal digits that tell equal texts from others. With a key nobody can try out passwords on it."""
+        return hmac.digest(self._keys[0] if self._keys else b"", text.encode(), "sha256").hex()
+
+
+class Secrets:
+    """Sealed secrets of one database."""
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+
+    async def put(self, connection: AsyncConnection, crawl_id: str, text: str) -> None:
+        """Keep the secret of a crawl that this transaction makes."""
+        sealed = self._ring.seal(crawl_id, text)
+        await connection.execute(insert(crawl_secrets).values(crawl_id=crawl_id, sealed=sealed))
+
+    async def get(self, crawl_id: str) -> str | None:
+        """The secret of a running crawl; None when it has none, has ended, or no key fits."""
+        async with self._database.read() as connection:
+            statement = select(crawl_secrets.c.sealed).where(crawl_secrets.c.crawl_id == crawl_id)
+            sealed = (await connection.execute(statement)).scalar()
+        return None if sealed is None else self._ring.open(crawl_id, sealed)
+
+    async def reseal(self) -> int:
+        """Seal every row anew with the first key, so that older keys can be taken away. Returns how many were."""
+        async with self._database.write() as connection:
+            rows = (await connection.execute(select(crawl_secrets).with_for_update())).all()
+            done = 0
+            for row in rows:
+                text = self._ring.open(row.crawl_id, row.sealed)
+                if text is not None:
+                    own_row = update(crawl_secrets).where(crawl_secrets.c.crawl_id == row.crawl_id)
+                    await connection.execute(own_row.values(sealed=self._ring.seal(row.crawl_id, text)))
+                    done += 1
+        return done
+
+
+async def forget_secret(connection: AsyncConnection, crawl_id: str) -> None:
+    """Delete the secret of a crawl that this transaction ends."""
+    await connection.execute(delete(crawl_secrets).where(crawl_secrets.c.crawl_id == crawl_id))
+
+
+def _decode(text: str, source: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        message = (
+            f"{source}: a key is {_KEY_BYTES} bytes in base64, as `openssl rand -base64 {_KEY_BYTES}` prints"
+        )
+        raise ConfigurationError(message)
+    return key
+
+
+def _generated_key(settings: Settings) -> bytes:
+    path = settings.data_dir / "secret.key"
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = AESGCM.generate_key(_KEY_BYTES * 8)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _decode(path.read_text().strip(), str(path))
+    with os.fdopen(descriptor, "w") as file:
+        file.write(base64.b64encode(key).decode() + "\n")
+    return key
