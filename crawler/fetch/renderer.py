@@ -152,13 +152,8 @@ class Renderer:
         return outcome
 
     def _may_keep(self, tab: Tab, generation: _Generation) -> bool:
-        spent = generation.is_spent(self._settings)
-        return (
-            not tab.lost
-            and not tab.navigating
-            and tab.visits < self._settings.navigations_per_page
-            and not spent
-        )
+        worn = tab.visits >= self._settings.navigations_per_page or generation.is_spent(self._settings)
+        return tab.is_at_rest and not worn
 
     async def _current(self) -> _Generation:
         """The browser for new pages; launched, once for all that wait, when there is none or it is spent."""

@@ -86,6 +86,7 @@ class Tab:
         self._pending: str | None = None
         self._reached: set[str] = set()
         self._open: set[str] = set()
+        self._streams: set[str] = set()
         self._answers: dict[str, Answer] = {}
         self._types: dict[str, str] = {}
         self._challenged: set[str] = set()
@@ -121,7 +122,7 @@ class Tab:
         self.loader, self._pending = "", None
         self.wire_bytes = 0
         self.error_text = ""
-        for state in (self._reached, self._open, self._answers, self._types, self._challenged):
+        for state in (self._reached, self._open, self._streams, self._answers, self._types, self._challenged):
             state.clear()
 
     def end(self) -> None:
@@ -146,6 +147,15 @@ class Tab:
     def navigating(self) -> bool:
         """Whether the main frame is on its way to another document."""
         return self._pending is not None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether another page may come into the tab.
+
+        While a request is open it may not: the old page goes only when the new one comes, and the new one may wait
+        for ever for the connections that the old one holds, of which a browser opens six per host.
+        """
+        return not (self.lost or self.navigating or self._open or self._streams)
 
     @property
     def answer(self) -> Answer | None:
@@ -281,12 +291,12 @@ class Tab:
             self._pending = None
         self._reached.clear()
         self._open.intersection_update({loader, self._pending})
+        self._streams.clear()
 
     def _on_request(self, event: dict[str, Any]) -> None:
         request_id: str = event["requestId"]
         self._types[request_id] = event.get("type", "Other")
-        if self._types[request_id] not in _STREAMS:
-            self._open.add(request_id)
+        (self._streams if self._types[request_id] in _STREAMS else self._open).add(request_id)
         if event.get("frameId") == self._frame_id and request_id == event["loaderId"]:
             self._pending = request_id
         self._changed.set()
@@ -302,6 +312,7 @@ class Tab:
         request_id: str = event["requestId"]
         self.wire_bytes += max(0, int(event.get("encodedDataLength", 0)))
         self._open.discard(request_id)
+        self._streams.discard(request_id)
         if self._pending == request_id and "errorText" in event:
             # It became a download, an empty answer or an error page; the latter will commit.
             self._pending = None

@@ -15,6 +15,17 @@ from tests.render.conftest import Hanging, Origin, Renderers, Rendering
 QUICK = "<title>quick</title><body><script>document.body.append('by script')</script>"
 
 
+async def test_f11_a_page_that_holds_all_connections_holds_up_nobody(
+    renderer: Rendering, site: Origin
+) -> None:
+    site.routes |= {
+        "/": "<title>t</title><script>for (let i = 0; i < 6; i++) fetch('/hang?' + i)</script>",
+        "/hang": Hanging(),
+    }
+    for _ in range(3):
+        assert (await renderer.page(site.url())).title == "t"
+
+
 @pytest.mark.parametrize(
     "burn",
     [
