@@ -59,7 +59,7 @@ class KeyRing:
         for key in self._keys:
             try:
                 return AESGCM(key).decrypt(nonce, ciphertext, crawl_id.encode()).decode()
-            except InvalidTag:
+            except (InvalidTag, ValueError):
                 continue
         return None
 
