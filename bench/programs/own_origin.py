@@ -1,0 +1,54 @@
+"""Serve a folder: `python -m bench.programs.own_origin FOLDER PORT [LOG]`. For machines without nginx."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+from aiohttp import web
+
+
+def make_handler(root: Path, log: IO[str] | None) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+    """Answer from memory: the server must not be what is measured."""
+    files = {
+        f"/{path.relative_to(root)}": (path.read_bytes(), mimetypes.guess_type(path.name)[0] or "text/plain")
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if log is not None:
+            log.write(f"{time.time():.3f} {request.host.rsplit(':', 1)[0]} {request.path}\n")
+        body, content_type = files.get(request.path, (b"", ""))
+        if not content_type:
+            return web.Response(status=404)
+        return web.Response(body=body, content_type=content_type)
+
+    return answer
+
+
+async def run(root: Path, port: int, log: IO[str] | None) -> None:
+    """Serve until SIGTERM."""
+    runner = web.ServerRunner(web.Server(make_handler(root, log)), handle_signals=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Serve what the arguments say."""
+    folder, port, *log = sys.argv[1:]
+    with ExitStack() as stack:
+        stack.enter_context(suppress(web.GracefulExit))
+        file = stack.enter_context(Path(log[0]).open("w", buffering=1)) if log else None
+        asyncio.run(run(Path(folder), int(port), file))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Pages per second of one unpaced crawl: ourselves, Scrapy, and loops that do nothing but the unavoidable."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from bench import service
+from bench.backend import Backend
+from bench.measure import ROOT, Run, interleave, median_rate, run_program
+from bench.origin import Origin, serve
+from bench.pages import SCRIPTED_START, STATIC_START, write_scripted, write_static
+from bench.report import Check, at_least, print_runs
+from crawler.fetch.chromium import find_chromium
+from crawler.model import Kind
+from crawler.settings import Settings
+
+_OURS = Path(sys.executable)
+_PEERS = ROOT / ".venv-bench" / "bin" / "python"
+#: Requests at once to the one host, for every candidate.
+_STATIC_CONCURRENCY = 16
+_RENDER_CONCURRENCY = 4
+_PROCESSES = 2
+#: High enough that it never binds: a crawl at its limit need not look at links any more.
+_LIMIT = 100_000
+
+
+def markdown(backend: Backend, rounds: int, pages: int) -> list[Check]:
+    """Plain pages to HTML and Markdown, the converter being markdownify everywhere."""
+    with serve(partial(write_static, count=pages)) as origin:
+        runs = _compare(
+            {
+                "crawl (markdownify)": _crawl_static(backend, origin, ["html", "markdown"]),
+                "Scrapy + markdownify": _scrapy(origin, markdown=True),
+                "raw loop + markdownify": _raw_static(origin, processes=_PROCESSES),
+            },
+            rounds,
+            pages,
+        )
+    ours = median_rate(runs["crawl (markdownify)"])
+    return [
+        at_least("HTML + Markdown, x Scrapy", ours / median_rate(runs["Scrapy + markdownify"]), 2.0),
+        at_least("HTML + Markdown, x raw loop", ours / median_rate(runs["raw loop + markdownify"]), 0.75),
+    ]
+
+
+def html(backend: Backend, rounds: int, pages: int) -> list[Check]:
+    """Plain pages to HTML."""
+    with serve(partial(write_static, count=pages)) as origin:
+        runs = _compare(
+            {
+                "crawl": _crawl_static(backend, origin, ["html"]),
+                "Scrapy": _scrapy(origin, markdown=False),
+                "raw loop": _raw_static(origin, processes=0),
+            },
+            rounds,
+            pages,
+        )
+    return [at_least("HTML, x Scrapy", median_rate(runs["crawl"]) / median_rate(runs["Scrapy"]), 2.5)]
+
+
+def rendered(backend: Backend, rounds: int, pages: int) -> list[Check]:
+    """Pages that need JavaScript, to HTML and Markdown; the loop keeps neither."""
+    chromium = find_chromium(Settings.load())
+    if chromium is None:
+        raise RuntimeError("no Chromium found: run `make setup`, or name one with CRAWL_CHROMIUM")
+    with serve(partial(write_scripted, count=pages)) as origin:
+        raw = {
+            "url": origin.url(SCRIPTED_START),
+            "concurrency": _RENDER_CONCURRENCY,
+            "chromium": str(chromium),
+        }
+        runs = _compare(
+            {
+                "crawl": lambda: crawl_rendered(backend, origin).run,
+                "raw Playwright loop": lambda: run_program(_OURS, "raw_render", raw),
+            },
+            rounds,
+            pages,
+        )
+    ratio = median_rate(runs["crawl"]) / median_rate(runs["raw Playwright loop"])
+    return [at_least("rendered, x raw Playwright loop", ratio, 0.8)]
+
+
+def crawl_rendered(backend: Backend, origin: Origin) -> service.Crawled:
+    """One rendered crawl of everything that `origin` has, by one worker process."""
+    body = {
+        "url": origin.url(SCRIPTED_START),
+        "formats": ["html", "markdown"],
+        "limit": _LIMIT,
+        "source": "links",
+    }
+    # The pages are our own. Root cannot have Chromium's sandbox, nor does the raw loop use it.
+    settings = {"default_delay": 0, "render_slots": _RENDER_CONCURRENCY, "allow_unsandboxed": True}
+    return service.crawl(
+        backend,
+        [body],
+        kind=Kind.RENDER,
+        processes=1,
+        settings=settings,
+        # The raw loop's browser is there before it begins, so ours is too.
+        warm_up=body | {"limit": 1},
+    )
+
+
+def _crawl_static(backend: Backend, origin: Origin, formats: list[str]) -> Callable[[], Run]:
+    body = {
+        "url": origin.url(STATIC_START), "formats": formats, "limit": _LIMIT, "source": "links", "render": False,
+    }  # fmt: skip
+    settings = {"default_delay": 0, "host_concurrency": _STATIC_CONCURRENCY, "markdown": "markdownify"}
+
+    def run() -> Run:
+        crawled = service.crawl(backend, [body], kind=Kind.STATIC, processes=_PROCESSES, settings=settings)
+        return crawled.run
+
+    return run
+
+
+def _scrapy(origin: Origin, *, markdown: bool) -> Callable[[], Run]:
+    def run() -> Run:
+        with tempfile.TemporaryDirectory(prefix="crawl-bench-scrapy-") as folder:
+            arguments = {
+                "url": origin.url(STATIC_START),
+                "concurrency": _STATIC_CONCURRENCY,
+                "folder": folder,
+                "markdown": markdown,
+            }
+            return run_program(_PEERS, "scrapy_files", arguments)
+
+    return run
+
+
+def _raw_static(origin: Origin, *, processes: int) -> Callable[[], Run]:
+    arguments = {
+        "url": origin.url(STATIC_START),
+        "concurrency": _STATIC_CONCURRENCY,
+        "processes": processes,
+    }
+    return lambda: run_program(_OURS, "raw_static", arguments)
+
+
+def _compare(candidates: Mapping[str, Callable[[], Run]], rounds: int, pages: int) -> dict[str, list[Run]]:
+    """Measure and print. Raises RuntimeError when a candidate did not get every page: it would look fast."""
+    runs = interleave(candidates, rounds)
+    for name, of_one in runs.items():
+        if any(run.pages < pages for run in of_one):
+            message = f"{name} did not crawl all of the {pages} pages"
+            raise RuntimeError(message)
+    print_runs(runs)
+    return runs
