@@ -18,8 +18,6 @@ from tests.servers import Server
 from tests.site import expected
 from tests.site.server import Site
 
-BOTH_HOSTS = {"include_subdomains": True}
-
 
 def client_of(cluster: Cluster) -> cloudflare.AsyncCloudflare:
     return cloudflare.AsyncCloudflare(api_token=TOKEN, base_url=cluster.base_url, max_retries=0)
@@ -42,7 +40,7 @@ async def test_the_sdk_crawls_pages_and_cancels_through_the_cluster(cluster: Clu
     async with client_of(cluster) as client:
         crawls = client.browser_rendering.crawl
         crawl_id = await crawls.create(
-            account_id="local", url=site.url, render=False, limit=1000, depth=4, options=BOTH_HOSTS,
+            account_id="local", url=site.url, render=False, limit=1000, depth=4, options={"include_subdomains": True},
             formats=["markdown"],
         )  # fmt: skip
         answer = await ended(client, crawl_id)
@@ -99,7 +97,12 @@ async def test_killing_a_worker_loses_nothing_and_repeats_only_pages_in_flight(
     cluster.start("scheduler", "scheduler")
     async with client_of(cluster) as client:
         crawl_id = await client.browser_rendering.crawl.create(
-            account_id="local", url=site.url, render=False, limit=1000, depth=6, options=BOTH_HOSTS
+            account_id="local",
+            url=site.url,
+            render=False,
+            limit=1000,
+            depth=6,
+            options={"include_subdomains": True},
         )
         async with asyncio.timeout(60):
             while len(site.requests) < 20:
