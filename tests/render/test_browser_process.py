@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -38,6 +40,40 @@ def leftovers() -> set[str]:
     """Folders that a browser makes for itself."""
     prefixes = ("crawl-chromium-", "playwright_chromiumdev_profile-")
     return {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(prefixes)}
+
+
+class WorkerDied(Exception):
+    """The worker ended before its browser ran."""
+
+
+@asynccontextmanager
+async def worker(*prefix: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[psutil.Process]]]:
+    """A process that renders, and the processes of its browser."""
+    process = await asyncio.create_subprocess_exec(
+        *prefix,
+        sys.executable,
+        "-m",
+        "tests.render.worker",
+        cwd=REPOSITORY,
+        env={**os.environ, "HOME": tempfile.gettempdir(), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
+        if not line:
+            raise WorkerDied((await process.stderr.read()).decode().strip().splitlines()[-1])
+        yield process, [psutil.Process(int(pid)) for pid in line.split()]
+        process.stdin.close()
+        await asyncio.wait_for(process.wait(), 20)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 class Sockets:
@@ -97,6 +133,26 @@ async def test_b2_b4_the_command_line_is_ours(renderer: Rendering) -> None:
     playwrights, ours = lists
     assert playwrights <= ours, "Chromium honours the last list only; add what Playwright disables"
     assert "WebTransport" in ours
+
+
+@pytest.mark.browser
+async def test_b2_renderers_run_in_the_sandbox() -> None:
+    # Root has no sandbox, so it gives up being root, and keeps only the right to read its own interpreter.
+    rights = "-all,+dac_read_search"
+    user = ["setpriv", "--reuid=65534", "--clear-groups", f"--inh-caps={rights}", f"--ambient-caps={rights}"]
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("setpriv is needed to stop being root")
+    try:
+        async with worker(*(user if os.geteuid() == 0 else ())) as (_, browser):
+            renderers = [process for process in browser if "--type=renderer" in process.cmdline()]
+            assert renderers
+            for process in renderers:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                fields = dict(line.split(":", 1) for line in status.splitlines())
+                assert fields["Seccomp"].strip() == "2"
+                assert len(fields["NSpid"].split()) > 1, "not in a process namespace of its own"
+    except WorkerDied as error:
+        pytest.skip(f"no sandbox on this machine: {error}")
 
 
 async def test_b3_the_environment_has_nothing_of_ours(
@@ -185,17 +241,11 @@ async def test_i9_closing_leaves_nothing(renderers: Renderers, site: Origin) -> 
 
 @pytest.mark.browser
 async def test_i9_a_worker_that_is_killed_takes_its_browser_along() -> None:
-    worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.render.worker", cwd=REPOSITORY,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert worker.stdout is not None
-    line = await asyncio.wait_for(worker.stdout.readline(), 60)
-    browser = [psutil.Process(int(pid)) for pid in line.split()]
-    assert len(browser) > 2
-    worker.send_signal(signal.SIGKILL)
-    await worker.wait()
-    await until(lambda: dead(browser), 15)
+    async with worker() as (process, browser):
+        assert len(browser) > 2
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        await until(lambda: dead(browser), 15)
 
 
 async def test_x_a_lost_driver_is_replaced(renderers: Renderers, site: Origin) -> None:

@@ -1,16 +1,18 @@
-"""A process of its own that renders: for tests that kill it. Prints the pids of its browser, then waits."""
+"""A process of its own that renders, for tests that kill it: prints the pids of its browser, and waits."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
-from tests.render.conftest import rendering
+from tests.fetch.origins import PUBLIC
+from tests.render.conftest import rendering, serving
 
 
 async def main() -> None:
-    async with rendering() as renderer:
-        await renderer.renderer.check()
+    async with rendering() as renderer, serving(PUBLIC) as site:
+        site.routes["/"] = "<title>t</title>"
+        await renderer.page(site.url())
         browser = renderer.processes()
         driver = browser[0].parent()
         assert driver is not None
