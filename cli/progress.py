@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -45,15 +45,17 @@ class Silence:
 class PlainLines:
     """One line every few seconds, for logs."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._rate = _Rate()
-        self._next_seconds = time.monotonic() + _PLAIN_LINE_SECONDS
+        self._next_line_at = clock() + _PLAIN_LINE_SECONDS
 
     def show(self, snapshot: Snapshot) -> None:
         """Print the state, unless a line was printed just before."""
-        rate = self._rate.of(snapshot.finished)
-        if time.monotonic() >= self._next_seconds:
-            self._next_seconds = time.monotonic() + _PLAIN_LINE_SECONDS
+        now = self._clock()
+        rate = self._rate.of(snapshot.finished, now)
+        if now >= self._next_line_at:
+            self._next_line_at = now + _PLAIN_LINE_SECONDS
             print(_words(snapshot, rate), file=sys.stderr, flush=True)
 
 
@@ -67,7 +69,7 @@ class LiveBar:
 
     def show(self, snapshot: Snapshot) -> None:
         """Move the bar."""
-        words = _words(snapshot, self._rate.of(snapshot.finished))
+        words = _words(snapshot, self._rate.of(snapshot.finished, time.monotonic()))
         self._progress.update(
             self._task, completed=snapshot.finished, total=max(snapshot.total, 1), description=words
         )
@@ -84,8 +86,12 @@ def open_display(*, quiet: bool) -> Iterator[Display]:
         # Imported only where it is shown: it takes longer to load than the rest of the command line.
         from rich.console import Console  # noqa: PLC0415
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
 
-        columns = (BarColumn(20), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        words = TextColumn(
+            "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+        )
+        columns = (BarColumn(20), words, TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             yield LiveBar(progress, progress.add_task("starting", total=None))
 
@@ -110,8 +116,7 @@ class _Rate:
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
-    def of(self, finished: int) -> float:
-        now = time.monotonic()
+    def of(self, finished: int, now: float) -> float:
         self._seen.append((now, finished))
         while now - self._seen[0][0] > _RATE_SECONDS:
             self._seen.popleft()

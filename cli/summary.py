@@ -15,7 +15,7 @@ from crawler.model import CrawlStatus, UrlStatus
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
 _ENDINGS = {
-    CrawlStatus.RUNNING: "Still running",
+    CrawlStatus.RUNNING: "Unfinished",
     CrawlStatus.COMPLETED: "Done",
     CrawlStatus.ERRORED: "Failed",
     CrawlStatus.CANCELLED_BY_USER: "Cancelled",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -34,7 +36,14 @@ async def start(*arguments: str, env: Mapping[str, str]) -> asyncio.subprocess.P
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # A group of its own, as a shell gives it, so that `interrupt` does not end the tests.
+        start_new_session=True,
     )
+
+
+def interrupt(process: asyncio.subprocess.Process) -> None:
+    """Press Ctrl-C: a terminal sends the signal to the process and to all its children."""
+    os.killpg(process.pid, signal.SIGINT)
 
 
 async def end_of(process: asyncio.subprocess.Process) -> Ended:

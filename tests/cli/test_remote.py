@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from tests.cli.origin import Chain, serving
-from tests.cli.process import crawl, end_of, read_until, running
+from tests.cli.process import crawl, end_of, interrupt, read_until, running
 
 STATIC = ("--no-render", "--source", "links", "--limit", "100")
 
@@ -62,7 +62,7 @@ async def test_a_crawl_from_submit_to_results(client: dict[str, str], chain: Cha
 
     early = await crawl("results", crawl_id, env=client)
     assert [json.loads(line)["url"] for line in early.out.splitlines()] == chain.urls[:6]
-    assert "Still running" in early.err
+    assert "Unfinished" in early.err
 
     chain.release()
     watched = await crawl("watch", crawl_id, "--json", "--quiet", env=client)
@@ -103,7 +103,7 @@ async def test_ctrl_c_ends_the_waiting_and_not_the_crawl(client: dict[str, str],
     async with running("submit", chain.url, *STATIC, "--wait", env=client) as waiting:
         line = await read_until(waiting.stderr, "Crawl ")
         await chain.arrival()
-        waiting.send_signal(signal.SIGINT)
+        interrupt(waiting)
         ended = await end_of(waiting)
     assert ended.code == 130
     assert "Traceback" not in ended.err

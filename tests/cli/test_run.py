@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.origin import Chain, serving_pages
-from tests.cli.process import crawl, end_of, read_until, running
+from tests.cli.process import crawl, end_of, interrupt, read_until, running
 
 STATIC = ("--no-render", "--source", "links", "--limit", "100")
 
@@ -89,7 +88,7 @@ async def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     chain.hold("/6")
     async with running(*command, env=env) as first:
         await chain.arrival()
-        first.send_signal(signal.SIGINT)
+        interrupt(first)
         await read_until(first.stderr, "Stopping")
         chain.release()
         ended = await end_of(first)
