@@ -22,7 +22,6 @@ def env(tmp_path: Path) -> dict[str, str]:
         **kept,
         "CRAWL_DATA_DIR": str(tmp_path / "data"),
         "CRAWL_DEFAULT_DELAY": "0",
-        "CRAWL_ADDRESS_RATE": "0",
         "CRAWL_ALLOW_UNSANDBOXED": "1",
         # Tests read what is printed line by line.
         "PYTHONUNBUFFERED": "1",
