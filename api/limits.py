@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import OrderedDict
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -21,7 +21,7 @@ from crawler.settings import Settings
 _MAX_BUCKETS = 10_000
 #: A limiter that is slow or away must not hold up the request that it was to count.
 _REDIS_TIMEOUT_SECONDS = 0.25
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 
 
 class RateLimiter(Protocol):
@@ -83,7 +83,7 @@ class RedisLimiter:
                 pipeline.expire(name, self._window_seconds + 1)
                 count, _ = await pipeline.execute()
         except (TimeoutError, RedisError, OSError) as error:
-            _log.warning("rate limiter is away, requests pass", error=str(error))
+            _log.warning("rate limiter is away, requests pass: %s", error)
             return 0
         return 0 if count <= self._most else self._window_seconds - passed
 

@@ -25,7 +25,6 @@ def paces(backend: Backend, rounds: int, pages: int) -> list[Check]:
     settings = {
         "default_delay": _DELAY_SECONDS,
         "egress_hosts": ",".join(f"{name}=127.0.0.1" for name in names),
-        "address_rate": 0,  # all these hosts are one address
     }
     with serve(partial(write_static, count=pages), is_logged=True) as origin:
         bodies = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import click
 
 from cli.exits import ExitCode
@@ -48,5 +46,4 @@ def _load_with_broker(command: str) -> Settings:
         raise ConfigurationError(message)
     if not settings.database_url.startswith("postgresql"):
         raise ConfigurationError("CRAWL_DATABASE_URL must name a Postgres database where there is a broker.")
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return settings

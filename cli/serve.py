@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from typing import Any
 
@@ -16,6 +15,7 @@ from cli.exits import ExitCode
 from cli.signals import stopping_on_signals
 from crawler.fetch.chromium import require_privileges
 from crawler.settings import Settings
+from crawler.telemetry import configure_logging
 from workers.doorbell import open_doorbell
 
 
@@ -30,7 +30,7 @@ def serve(**given: Any) -> ExitCode:
     refuse_open_bind(settings)
     if settings.embedded:
         require_privileges(settings)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(settings)
     if not settings.api_token:
         token, is_new = generated_token(settings)
         if is_new:

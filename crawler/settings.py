@@ -79,7 +79,6 @@ class Settings(BaseSettings):
     host_concurrency: int = Field(
         16, ge=1, le=1000, description="requests at once to a host whose delay is 0"
     )
-    address_rate: float = Field(5.0, ge=0, description="requests per second to one address; 0: no limit")
     robots_ttl_seconds: int = Field(86_400, ge=0, le=86_400, description="how long robots.txt is kept")
     retry_after_cap_seconds: float = Field(
         120.0, ge=0, le=3600, description="longest Retry-After that is waited"

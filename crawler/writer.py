@@ -22,9 +22,7 @@ class Writer:
     """Finishes outcomes. While one transaction is under way the next batch gathers, so that a lone page waits for
     nobody and many pages share the cost."""
 
-    def __init__(
-        self, finisher: Finisher, *, on_queued: Callable[[], None], give_up_seconds: float
-    ) -> None:
+    def __init__(self, finisher: Finisher, *, on_queued: Callable[[], None], give_up_seconds: float) -> None:
         self._finisher = finisher
         self._on_queued = on_queued
         self._give_up_seconds = give_up_seconds

@@ -10,6 +10,7 @@ from celery.utils.dispatch import Signal
 
 from crawler.model import Kind
 from crawler.settings import Settings
+from crawler.telemetry import configure_logging
 from workers.celery_app import MESSAGE_VERSION, TICK_QUEUE, make_celery, queue_name
 from workers.host import WorkerHost
 
@@ -27,6 +28,7 @@ def make_worker(settings: Settings) -> Celery:
 
 def run_worker(settings: Settings, kind: Kind, processes: int) -> None:
     """Run worker processes of one kind until SIGTERM or SIGINT."""
+    configure_logging(settings)
     worker = make_worker(settings).Worker(
         pool="prefork",
         concurrency=processes,
@@ -42,6 +44,7 @@ def run_worker(settings: Settings, kind: Kind, processes: int) -> None:
 
 def run_scheduler(settings: Settings) -> None:
     """Send a tick every few seconds until SIGTERM or SIGINT. A second scheduler does no harm."""
+    configure_logging(settings)
     celery = make_celery(settings)
     celery.Beat(
         # In memory: there is nothing about a tick to remember over a restart.

@@ -60,6 +60,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_max_memory_per_child=500_000,
         worker_proc_alive_timeout=60,
         beat_schedule={

@@ -86,7 +86,6 @@ class Site:
             "CRAWL_EGRESS_HOSTS": ",".join(self.hosts),
             "CRAWL_EGRESS_ALLOW_CIDRS": f"{self.address}/32",
             "CRAWL_DEFAULT_DELAY": "0",
-            "CRAWL_ADDRESS_RATE": "0",
         }
 
     def live(self, url: str) -> str:
