@@ -4,13 +4,14 @@ is not validated twice."""
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 
-from crawler.model import PUBLIC_TEXT, CrawlView, ErrorCode, Record, RecordPage
+from crawler.model import PUBLIC_TEXT, CrawlView, Record, RecordPage
 
 #: Small records are sent together in pieces of about this size.
 _PIECE_CHARS = 1 << 16
+_MESSAGES: Mapping[str, str] = {code.value: text for code, text in PUBLIC_TEXT.items()}
 
 
 def crawl_fields(crawl: CrawlView) -> dict[str, object]:
@@ -54,8 +55,8 @@ def record_fields(record: Record) -> dict[str, object]:
         fields["markdown"] = record.markdown
     if record.reason:
         fields["reason"] = record.reason
-        if record.reason in set(ErrorCode):
-            fields["message"] = PUBLIC_TEXT[ErrorCode(record.reason)]
+        if record.reason in _MESSAGES:
+            fields["message"] = _MESSAGES[record.reason]
     return fields
 
 

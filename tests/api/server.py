@@ -28,7 +28,6 @@ def settings(data_dir: Path, **changes: object) -> Settings:
         "api_token": TOKEN,
         "rate_limit_per_second": 0,
         "default_delay": 0,
-        "address_rate": 0,
         "egress_allow_cidrs": (PUBLIC, PUBLIC_TOO),
         "allow_unsandboxed": True,
         "stop_seconds": 1,

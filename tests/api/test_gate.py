@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+from sqlalchemy import select
 
 from api import crawls, health
 from api.app import PREFIXES
@@ -25,7 +25,10 @@ from crawler.errors import ConfigurationError, InvalidRequest
 from crawler.settings import Settings
 from crawler.store.accounts import Accounts, Scope
 from crawler.store.database import Database
+from crawler.store.schema import tokens
 from tests.api.server import TOKEN, Server, serving, settings
+
+Tenants = tuple[dict[str, Server], Accounts]
 
 UNAUTHORIZED = {
     "success": False,
@@ -115,19 +118,19 @@ async def test_another_method_answers_in_the_envelope(server: Server, method: st
 
 
 @pytest.fixture
-async def tenants(tmp_path: Path) -> Any:
+async def tenants(each_server: Server) -> AsyncIterator[Tenants]:
     """A server with two accounts, a and b, each with a token that may write."""
-    async with serving(settings(tmp_path)) as server, Database(server.settings.database) as database:
+    async with Database(each_server.settings.database) as database:
         accounts = Accounts(database)
-        pair = {}
+        servers = {}
         for name in ("a", "b"):
             token = await accounts.create_token(name, Scope.WRITE)
-            pair[name] = replace(server, account=name, token=token.text)
-        yield pair, accounts
+            servers[name] = replace(each_server, account=name, token=token.text)
+        yield servers, accounts
 
 
-async def test_f9_c26_another_accounts_crawl_does_not_exist(tenants: Any, endless_seed: str) -> None:
-    (servers, _) = tenants
+async def test_f9_c26_another_accounts_crawl_does_not_exist(tenants: Tenants, endless_seed: str) -> None:
+    servers, _ = tenants
     a, b = servers["a"], servers["b"]
     theirs = await a.create(url=endless_seed)
     unknown = str(uuid4())
@@ -150,8 +153,8 @@ def _stable(headers: httpx.Headers) -> Iterator[tuple[str, str]]:
     return ((name, value) for name, value in headers.items() if name != "date")
 
 
-async def test_c26_another_account_does_not_exist(tenants: Any, endless_seed: str) -> None:
-    (servers, _) = tenants
+async def test_c26_another_account_does_not_exist(tenants: Tenants, endless_seed: str) -> None:
+    servers, _ = tenants
     crawl_id = await servers["a"].create(url=endless_seed)
     elsewhere = replace(servers["b"], account="a")
     for method, path in (("GET", f"/{crawl_id}"), ("DELETE", f"/{crawl_id}"), ("GET", ""), ("POST", "")):
@@ -161,7 +164,7 @@ async def test_c26_another_account_does_not_exist(tenants: Any, endless_seed: st
     assert (await nowhere.request("GET")).text == (await elsewhere.request("GET")).text
 
 
-async def test_a_token_that_may_only_read_cannot_write(tenants: Any, endless_seed: str) -> None:
+async def test_a_token_that_may_only_read_cannot_write(tenants: Tenants, endless_seed: str) -> None:
     servers, accounts = tenants
     crawl_id = await servers["a"].create(url=endless_seed)
     reader = replace(servers["a"], token=(await accounts.create_token("a", Scope.READ)).text)
@@ -171,7 +174,7 @@ async def test_a_token_that_may_only_read_cannot_write(tenants: Any, endless_see
         assert (answer.status_code, code(answer)) == (403, 10000)
 
 
-async def test_an_admin_acts_for_every_account(tenants: Any, endless_seed: str) -> None:
+async def test_an_admin_acts_for_every_account(tenants: Tenants, endless_seed: str) -> None:
     servers, _ = tenants
     crawl_id = await servers["a"].create(url=endless_seed)
     admin = replace(servers["a"], token=TOKEN)
@@ -312,7 +315,7 @@ async def test_c34_a_token_in_the_query_is_ignored(server: Server) -> None:
     assert answer.status_code == 401
 
 
-async def test_c34_expired_and_revoked_tokens_get_401(tenants: Any) -> None:
+async def test_c34_expired_and_revoked_tokens_get_401(tenants: Tenants) -> None:
     servers, accounts = tenants
     expired = await accounts.create_token("a", Scope.WRITE, lifetime=timedelta(milliseconds=1))
     revoked = await accounts.create_token("a", Scope.WRITE)
@@ -325,12 +328,13 @@ async def test_c34_expired_and_revoked_tokens_get_401(tenants: Any) -> None:
         assert answer.json() == UNAUTHORIZED
 
 
-async def test_c34_the_database_holds_no_token(tenants: Any) -> None:
+async def test_c34_the_database_holds_no_token(tenants: Tenants) -> None:
     servers, accounts = tenants
-    data = b"".join(path.read_bytes() for path in servers["a"].settings.data_dir.iterdir() if path.is_file())
-    assert len(data) > 10_000
+    async with Database(servers["a"].settings.database) as database, database.read() as connection:
+        rows = (await connection.execute(select(tokens))).all()
+    assert len(rows) == 2
     for text in (servers["a"].token, servers["b"].token, TOKEN):
-        assert text[-43:].encode() not in data
+        assert text[-43:] not in repr(rows)
     listed = await accounts.list_tokens("a")
     assert [(token.account_id, token.scope) for token in listed] == [("a", Scope.WRITE)]
     assert servers["a"].token[-43:] not in repr(listed)
