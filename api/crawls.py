@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -64,7 +63,6 @@ async def create_crawl(
     crawl_id = await services.runtime.service.create(
         account,
         options,
-        request_hash=sha256(options.to_json().encode()).hexdigest(),
         idempotency_key=idempotency_key,
         is_retry=_is_retry(request),
     )

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,9 +78,7 @@ async def _crawl(settings: Settings, bodies: Sequence[Mapping[str, object]]) -> 
     assert doorbell is not None
     async with Runtime(settings, doorbell=doorbell) as runtime:
         ids = [
-            await runtime.service.create(
-                "local", parse_options(body, now=datetime.now(UTC)), request_hash=uuid.uuid4().hex
-            )
+            await runtime.service.create("local", parse_options(body, now=datetime.now(UTC)))
             for body in bodies
         ]
         views = [await _wait_for_end(runtime, crawl_id) for crawl_id in ids]

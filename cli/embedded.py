@@ -60,9 +60,7 @@ async def _run(
                 message = f"{problem} --no-render works without a browser."
                 raise ConfigurationError(message)
             # The same key each time: a crawl that was stopped is found again.
-            crawl_id = await runtime.service.create(
-                LOCAL_ACCOUNT, options, request_hash="", idempotency_key="run"
-            )
+            crawl_id = await runtime.service.create(LOCAL_ACCOUNT, options, idempotency_key="run")
             scheme = options.url.partition(":")[0]
             with open_output(target, scheme=scheme, continued=state.is_started) as output:
                 state.start()

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from crawler import urls
 from crawler.fetch.render_options import RenderOptions
 from crawler.model import Found
-from crawler.options import CrawlOptions
+from crawler.options import CrawlOptions, join_secrets
 from crawler.patterns import Pattern
 from crawler.render_request import render_options
 from crawler.scope import Scope
 from crawler.store.crawls import Crawls
+from crawler.store.secrets import Secrets
 from crawler.urls import Url
 
 #: Crawls remembered per process.
@@ -64,18 +65,23 @@ def parse_job(crawl_id: str, options: CrawlOptions) -> Job:
 class Jobs:
     """Jobs by crawl id."""
 
-    def __init__(self, crawls: Crawls) -> None:
+    def __init__(self, crawls: Crawls, secrets: Secrets) -> None:
         self._crawls = crawls
+        self._secrets = secrets
         self._jobs: OrderedDict[str, Job] = OrderedDict()
 
     async def get(self, crawl_id: str) -> Job | None:
-        """The job, None when the crawl has been deleted."""
+        """The job, None when the crawl has been deleted. Raises SecretLost when its secrets cannot be read."""
         job = self._jobs.get(crawl_id)
         if job is None:
             text = await self._crawls.options(crawl_id)
             if text is None:
                 return None
-            job = self._jobs[crawl_id] = parse_job(crawl_id, CrawlOptions.from_json(text))
+            options = CrawlOptions.from_json(text)
+            secret = await self._secrets.get(crawl_id)
+            if secret is not None:
+                options = join_secrets(options, secret)
+            job = self._jobs[crawl_id] = parse_job(crawl_id, options)
             while len(self._jobs) > _CACHED_JOBS:
                 self._jobs.popitem(last=False)
         self._jobs.move_to_end(crawl_id)

@@ -7,6 +7,7 @@ Expected bad things are values: a page that fails, that robots.txt forbids or th
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import assert_never
 
 from crawler import politeness, urls
 from crawler.discovery import Discovery
+from crawler.errors import SecretLost
 from crawler.extract.content_type import classify
 from crawler.extract.converter import Converter
 from crawler.extract.encoding import decode
@@ -27,6 +29,8 @@ from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
 from crawler.store.hosts import Hosts
 from crawler.turns import Turns
+
+log = logging.getLogger(__name__)
 
 #: Answers that another try may better; any other status is the page's own.
 _PASSING = frozenset({408, 429, 502, 503, 504})
@@ -72,7 +76,11 @@ class PagePipeline:
 
     async def run(self, lease: Lease) -> Outcome:
         """Do what the lease allows."""
-        job = await self._jobs.get(lease.crawl_id)
+        try:
+            job = await self._jobs.get(lease.crawl_id)
+        except SecretLost as error:
+            log.error("crawl %s: %s", lease.crawl_id, error.message)
+            return Outcome(lease, UrlStatus.ERRORED, "secret_lost")
         if job is None:
             return Outcome(lease, UrlStatus.CANCELLED, "deleted")
         match lease.role:

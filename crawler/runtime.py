@@ -35,6 +35,7 @@ from crawler.store.frontier import Frontier, Politeness
 from crawler.store.hosts import Hosts
 from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
+from crawler.store.secrets import KeyRing, Secrets
 from crawler.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -63,8 +64,13 @@ class Runtime:
 
         self.database = Database(settings.database, pool_size=settings.database_pool_size, clock=clock_ms)
         hosts = Hosts(self.database, default_delay_ms=default_delay_ms)
+        secrets = Secrets(self.database, KeyRing.load(settings))
         self._crawls = Crawls(
-            self.database, hosts, max_crawl_ms=settings.max_crawl_seconds * 1000, retention_ms=retention_ms
+            self.database,
+            hosts,
+            secrets,
+            max_crawl_ms=settings.max_crawl_seconds * 1000,
+            retention_ms=retention_ms,
         )
         self._frontier = Frontier(
             self.database,
@@ -86,7 +92,7 @@ class Runtime:
             settings=settings,
             turns=turns,
             hosts=hosts,
-            jobs=Jobs(self._crawls),
+            jobs=Jobs(self._crawls, secrets),
             robots=robots,
             fetcher=self._fetcher,
             converter=self._converter,
@@ -101,6 +107,7 @@ class Runtime:
             settings=settings,
             policy=self._egress.policy,
             crawls=self._crawls,
+            secrets=secrets,
             records=Records(self.database, page_bytes=settings.page_bytes),
             hosts=hosts,
             robots=robots,

@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from uuid import UUID
 
 from crawler import urls
 from crawler.doorbell import Doorbell
@@ -14,13 +15,14 @@ from crawler.errors import InvalidRequest
 from crawler.fetch.addresses import Policy, is_forbidden_host
 from crawler.jobs import parse_job
 from crawler.model import CrawlStatus, CrawlView, Found, Kind, RecordPage, UrlStatus
-from crawler.options import CrawlOptions
+from crawler.options import CrawlOptions, split_secrets
 from crawler.robots import signal_conflict
 from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
 from crawler.store.crawls import Crawls, NewCrawl, Quotas
 from crawler.store.hosts import Hosts
 from crawler.store.records import Records
+from crawler.store.secrets import Secrets
 from crawler.urls import Url
 
 #: How long POST waits for robots.txt before it accepts the crawl and leaves the decision to the worker.
@@ -38,6 +40,7 @@ class CrawlService:
         settings: Settings,
         policy: Policy,
         crawls: Crawls,
+        secrets: Secrets,
         records: Records,
         hosts: Hosts,
         robots: RobotsCache,
@@ -45,6 +48,7 @@ class CrawlService:
     ) -> None:
         self._policy = policy
         self._crawls = crawls
+        self._secrets = secrets
         self._records = records
         self._hosts = hosts
         self._robots = robots
@@ -58,7 +62,6 @@ class CrawlService:
         account_id: str,
         options: CrawlOptions,
         *,
-        request_hash: str,
         idempotency_key: str | None = None,
         is_retry: bool = False,
     ) -> str:
@@ -74,18 +77,20 @@ class CrawlService:
         found = Found(seed.href, urls.key(seed.href), seed.host)
         robots_url = f"{seed.origin}/robots.txt"
         kind = Kind.RENDER if options.render else Kind.STATIC
+        public, secret = split_secrets(options)
         crawl_id = await self._crawls.create(
             NewCrawl(
                 account_id=account_id,
                 seed=found,
-                options=options.to_json(),
+                options=public.to_json(),
                 kind=kind,
                 url_limit=options.limit,
                 max_depth=options.depth,
                 discovery=None
                 if options.source == "links"
                 else Found(robots_url, urls.key(robots_url), seed.host),
-                request_hash=request_hash,
+                request_hash=self._secrets.fingerprint(options.to_json()),
+                secret=secret,
                 idempotency_key=idempotency_key,
                 is_retry=is_retry,
             ),
@@ -158,7 +163,9 @@ def _encode_cursor(view: CrawlView) -> str:
 
 def _decode_cursor(cursor: str) -> tuple[int, str]:
     try:
-        created_at, crawl_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return int(created_at), str(crawl_id)
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise InvalidRequest("cursor: not one of ours; use the cursor of the page before") from error
+        match json.loads(base64.urlsafe_b64decode(cursor.encode())):
+            case [int(created_at), str(crawl_id)] if 0 <= created_at < 2**63:
+                return created_at, str(UUID(crawl_id))
+    except (ValueError, binascii.Error):
+        pass
+    raise InvalidRequest("cursor: not one of ours; use the cursor of the page before")

@@ -18,6 +18,7 @@ from crawler.store.database import Database, now
 from crawler.store.finish import lock_crawls
 from crawler.store.hosts import Hosts, wake
 from crawler.store.schema import accounts, bodies, crawls, urls
+from crawler.store.secrets import Secrets
 from crawler.store.transitions import append_event, end_crawl
 
 #: A repeated request counts as a client's retry only so long, milliseconds.
@@ -38,6 +39,8 @@ class NewCrawl:
     #: robots.txt of the seed's origin, where the sitemaps are named; None: no sitemaps are read.
     discovery: Found | None
     request_hash: str
+    #: The part of the request that is kept encrypted, as JSON; None: there is none.
+    secret: str | None = None
     idempotency_key: str | None = None
     #: The client says that it repeats a request whose answer it did not get.
     is_retry: bool = False
@@ -54,9 +57,18 @@ class Quotas:
 class Crawls:
     """Crawls of one database."""
 
-    def __init__(self, database: Database, hosts: Hosts, *, max_crawl_ms: int, retention_ms: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hosts: Hosts,
+        secrets: Secrets,
+        *,
+        max_crawl_ms: int,
+        retention_ms: int,
+    ) -> None:
         self._database = database
         self._hosts = hosts
+        self._secrets = secrets
         self._max_crawl_ms = max_crawl_ms
         self._retention_ms = retention_ms
         dialect = sqlite if database.is_sqlite else postgresql
@@ -99,6 +111,8 @@ class Crawls:
                 known = await self._find_repeated(connection, new)
                 assert known is not None
                 return known
+            if new.secret is not None:
+                await self._secrets.put(connection, crawl_id, new.secret)
             await self._insert_first_urls(connection, crawl_id, new, ids[new.seed.host])
             await append_event(connection, crawl_id, "started", {"url": new.seed.url})
             await wake(connection, self._database, [(ids[new.seed.host], new.kind)])

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crawler.errors import ConfigurationError, InvalidRequest
+from crawler.errors import ConfigurationError, InvalidRequest, SecretLost
 from crawler.settings import Settings
 from crawler.store.database import Database
 from crawler.store.schema import crawl_secrets
@@ -81,11 +81,20 @@ class Secrets:
         await connection.execute(insert(crawl_secrets).values(crawl_id=crawl_id, sealed=sealed))
 
     async def get(self, crawl_id: str) -> str | None:
-        """The secret of a running crawl; None when it has none, has ended, or no key fits."""
+        """The secret of a running crawl; None when it has none or has ended. Raises SecretLost when no key fits."""
         async with self._database.read() as connection:
             statement = select(crawl_secrets.c.sealed).where(crawl_secrets.c.crawl_id == crawl_id)
             sealed = (await connection.execute(statement)).scalar()
-        return None if sealed is None else self._ring.open(crawl_id, sealed)
+        if sealed is None:
+            return None
+        text = self._ring.open(crawl_id, sealed)
+        if text is None:
+            raise SecretLost
+        return text
+
+    def fingerprint(self, text: str) -> str:
+        """See `KeyRing.fingerprint`."""
+        return self._ring.fingerprint(text)
 
     async def reseal(self) -> int:
         """Seal every row anew with the first key, so that older keys can be taken away. Returns how many were."""

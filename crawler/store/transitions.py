@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crawler.model import CrawlStatus, Role, UrlStatus
 from crawler.store.database import now
 from crawler.store.schema import crawls, events, held_links, urls
+from crawler.store.secrets import forget_secret
 
 _APPEND = insert(events).values(
     crawl_id=bindparam("crawl_id"), kind=bindparam("kind"), payload=bindparam("payload"), created_at=now()
@@ -53,6 +54,7 @@ async def end_crawl(
         .where(open_rows)
         .values(status=UrlStatus.CANCELLED, lease_token=null(), leased_until_at=null(), finished_at=now())
     )
+    await forget_secret(connection, crawl_id)
     await connection.execute(delete(held_links).where(held_links.c.crawl_id == crawl_id))
     await connection.execute(
         update(crawls)

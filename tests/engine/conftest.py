@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -29,8 +27,7 @@ class Engine:
 
     async def start(self, url: str, **fields: object) -> str:
         options = parse_options({"url": url, "render": False, **fields}, now=datetime.now(UTC))
-        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-        return await self.runtime.service.create(ACCOUNT, options, request_hash=digest)
+        return await self.runtime.service.create(ACCOUNT, options)
 
     async def view(self, crawl_id: str) -> CrawlView:
         return (await self.runtime.service.read(ACCOUNT, crawl_id, limit=0)).crawl

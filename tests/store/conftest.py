@@ -19,6 +19,7 @@ from crawler.store.hosts import Hosts
 from crawler.store.migrate import upgrade
 from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
+from crawler.store.secrets import KeyRing, Secrets
 
 RETENTION_MS = 1_000_000
 LEASE_MS = 60_000
@@ -140,7 +141,13 @@ async def store(store_url: str) -> AsyncIterator[Store]:
             database=database,
             clock=clock,
             hosts=hosts,
-            crawls=Crawls(database, hosts, max_crawl_ms=7 * 86_400_000, retention_ms=RETENTION_MS),
+            crawls=Crawls(
+                database,
+                hosts,
+                Secrets(database, KeyRing([])),
+                max_crawl_ms=7 * 86_400_000,
+                retention_ms=RETENTION_MS,
+            ),
             frontier=Frontier(database, Politeness(500, 16), lease_ms=LEASE_MS),
             finisher=Finisher(database, hosts, retention_ms=RETENTION_MS, max_sitemaps=50),
             records=Records(database, page_bytes=10_000_000),
