@@ -10,7 +10,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from cli.exits import exit_code
 from cli.main import COMMANDS, crawl
+from crawler.model import CrawlStatus
 from tests.cli.process import ROOT
 
 NAMES = [name for section in COMMANDS.values() for name, _, _ in section]
@@ -52,3 +54,21 @@ def test_help_does_not_load_the_crawler(arguments: list[str]) -> None:
 
 def test_an_unknown_command_is_wrong_usage() -> None:
     assert CliRunner().invoke(crawl, ["dance"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "completed", "errored", "code"),
+    [
+        (CrawlStatus.COMPLETED, 5, 0, 0),
+        (CrawlStatus.COMPLETED, 5, 5, 0),
+        (CrawlStatus.COMPLETED, 0, 0, 0),
+        (CrawlStatus.COMPLETED, 0, 5, 3),
+        (CrawlStatus.ERRORED, 5, 0, 1),
+        (CrawlStatus.CANCELLED_BY_USER, 5, 0, 4),
+        (CrawlStatus.CANCELLED_DUE_TO_TIMEOUT, 5, 0, 4),
+        (CrawlStatus.CANCELLED_DUE_TO_LIMITS, 5, 0, 4),
+        (CrawlStatus.RUNNING, 5, 0, 130),
+    ],
+)
+def test_exit_codes_of_crawls(status: CrawlStatus, completed: int, errored: int, code: int) -> None:
+    assert exit_code(status, completed=completed, errored=errored) == code
