@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 from playwright.async_api import Browser as PlaywrightBrowser
 from playwright.async_api import Error, Playwright, async_playwright
 
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _LAUNCH_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
+#: Followed by our process id.
+_HOME_PREFIX = "crawl-chromium-"
 
 
 class Browser:
@@ -51,7 +55,8 @@ class Browser:
         if executable is None:
             raise ConfigurationError("No Chromium was found; install one, or set CRAWL_CHROMIUM to its path.")
         marker = uuid4().hex
-        home = Path(tempfile.mkdtemp(prefix="crawl-chromium-"))
+        _sweep()
+        home = Path(tempfile.mkdtemp(prefix=f"{_HOME_PREFIX}{os.getpid()}-"))
         driver = None
         try:
             async with asyncio.timeout(_LAUNCH_SECONDS):
@@ -123,6 +128,14 @@ async def _end(driver: Playwright | None, tree: ProcessTree, home: Path) -> None
                 await driver.stop()
     await tree.kill(_CLOSE_SECONDS)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the folders of processes that were killed before they could."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_HOME_PREFIX}*-*"):
+        owner = path.name.removeprefix(_HOME_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _first_line(error: Exception) -> str:

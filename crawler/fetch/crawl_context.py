@@ -103,7 +103,7 @@ class CrawlContext:
     def lose(self) -> None:
         """The browser is gone: wake whoever waits for a tab of it."""
         for tab in self._tabs:
-            tab.lose()
+            tab.traffic.lose()
 
     async def close(self) -> None:
         """Close all tabs, forget cookies and storage, cut every connection."""

@@ -153,7 +153,7 @@ class Renderer:
 
     def _may_keep(self, tab: Tab, generation: _Generation) -> bool:
         worn = tab.visits >= self._settings.navigations_per_page or generation.is_spent(self._settings)
-        return tab.is_at_rest and not worn
+        return tab.traffic.is_at_rest and not worn
 
     async def _current(self) -> _Generation:
         """The browser for new pages; launched, once for all that wait, when there is none or it is spent."""

@@ -1,6 +1,6 @@
 """One URL in one tab: go there, wait, read. Every wait is bounded; expected ends are values.
 
-When a page counts as complete (the wait rule, also in docs/configuration.md): first what the caller asked for
+When a page counts as complete: first what the caller asked for
 (`waitUntil`, by default `domcontentloaded`), then until no request was open for 100 ms and the document was not
 changed for 50 ms, at the latest after `settle_seconds`. A client-side redirect that has begun is followed to its
 end. What a page adds later, by a timer for example, needs `waitForSelector` or `waitForTimeout`.
@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 from crawler.fetch import net_errors
 from crawler.fetch.proxy import Listener
 from crawler.fetch.render_options import RenderOptions, SelectorWait, WaitUntil
-from crawler.fetch.tab import Answer, Limits, Snapshot, Tab
+from crawler.fetch.tab import Limits, Snapshot, Tab
+from crawler.fetch.traffic import Answer
 from crawler.model import ErrorCode, Failure, Refusal, Rendered, Response
 from crawler.settings import Settings
 
@@ -80,6 +81,7 @@ class _Visit:
         network: Listener,
     ) -> None:
         self._tab = tab
+        self._traffic = tab.traffic
         self._url = url
         self._options = options
         self._settings = settings
@@ -97,7 +99,7 @@ class _Visit:
             self._verdict = Failure(ErrorCode.TOO_MANY_REDIRECTS, f"{len(self._hops)} documents")
         elif self._on_document is not None:
             self._verdict = await self._on_document(url)
-        self._tab.notify()
+        self._traffic.notify()
         return self._verdict is None
 
     async def run(self) -> Rendered | Failure | Refusal:
@@ -121,14 +123,14 @@ class _Visit:
                 error = await self._tab.navigate(self._url, options.referer, options.referrer_policy)
                 if error is not None:
                     return self._not_arrived(error)
-                unsupported = _unsupported(self._tab.answer)
+                unsupported = _unsupported(self._traffic.answer)
                 if unsupported is not None:
                     return unsupported
                 await self._reach()
         except TimeoutError:
-            if not (options.best_attempt and self._tab.loader):
+            if not (options.best_attempt and self._traffic.loader):
                 # A page that came but does not get ready will not next time either.
-                return Failure(ErrorCode.TIMEOUT, "navigation", retryable=not self._tab.loader)
+                return Failure(ErrorCode.TIMEOUT, "navigation", retryable=not self._traffic.loader)
         return self._over()
 
     async def _act(self) -> Failure | Refusal | None:
@@ -183,13 +185,13 @@ class _Visit:
             over = self._over()
             if over is not None:
                 return over
-            loader = self._tab.loader
+            loader = self._traffic.loader
             try:
                 async with asyncio.timeout((settle + _READ_TIMEOUT).total_seconds()):
                     snapshot = await self._tab.read(limits, _DOCUMENT_QUIET, settle)
             except TimeoutError:
                 return Failure(ErrorCode.TIMEOUT, "the document does not answer")
-            moved = self._tab.navigating or self._tab.loader != loader
+            moved = self._traffic.navigating or self._traffic.loader != loader
             if not moved:
                 return snapshot
             # The number of documents is limited in `admit`, so this ends.
@@ -197,9 +199,9 @@ class _Visit:
     async def _settle(self, longest: timedelta) -> None:
         try:
             async with asyncio.timeout(longest.total_seconds()):
-                await self._tab.quiet(_NETWORK_QUIET)
+                await self._traffic.quiet(_NETWORK_QUIET)
         except TimeoutError:
-            if not self._tab.navigating:
+            if not self._traffic.navigating:
                 return
             try:
                 async with asyncio.timeout(_limit(self._options.goto_timeout)):
@@ -210,7 +212,7 @@ class _Visit:
 
     async def _reach(self) -> None:
         events = [_EVENTS[name] for name in self._options.wait_until]
-        await self._tab.until(lambda: self._over() is not None or self._tab.has_reached(*events))
+        await self._traffic.until(lambda: self._over() is not None or self._traffic.has_reached(*events))
 
     # --- verdicts ---------------------------------------------------------------------------------------------
 
@@ -221,7 +223,7 @@ class _Visit:
         return self._verdict
 
     def _broken_limit(self) -> Failure | None:
-        if self._tab.lost:
+        if self._traffic.lost:
             return Failure(ErrorCode.BROWSER_CRASHED, "the page is gone", retryable=True)
         return self._network.overrun
 
@@ -231,7 +233,7 @@ class _Visit:
             return over
         if isinstance(error, Failure):
             return error
-        answer = self._tab.answer
+        answer = self._traffic.answer
         if answer is not None:
             unsupported = _unsupported(answer)
             if unsupported is not None:
@@ -248,10 +250,10 @@ class _Visit:
 
     def _rendered(self, snapshot: Snapshot, seconds: float) -> Rendered | Failure:
         if snapshot.url.startswith("chrome-error:"):
-            return self._not_reached(self._tab.error_text)
+            return self._not_reached(self._traffic.error_text)
         if not snapshot.url.startswith(("http://", "https://")):
             return Failure(ErrorCode.BAD_REDIRECT, snapshot.url[:200])
-        answer = self._tab.answer
+        answer = self._traffic.answer
         if answer is None:
             return Failure(ErrorCode.PROTOCOL_ERROR, "a document without a response")
         if snapshot.html is None or len(snapshot.html.encode()) > self._settings.max_html_bytes:
@@ -267,7 +269,7 @@ class _Visit:
             headers=answer.headers,
             body=b"",
             redirects=tuple(self._hops[:-1]),
-            wire_bytes=self._tab.wire_bytes,
+            wire_bytes=self._traffic.wire_bytes,
             elapsed_seconds=seconds,
         )
 

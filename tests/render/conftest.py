@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import psutil
@@ -103,7 +103,7 @@ async def serving(host: str) -> AsyncIterator[Origin]:
     origin = Origin(host)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", origin.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+    runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, 0)
@@ -175,12 +175,16 @@ class Rendering:
         return outcome
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Its command line, empty if it has ended meanwhile."""
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
 def _is_browser(process: psutil.Process) -> bool:
-    try:
-        command = " ".join(process.cmdline())
-        return "--crawl-browser=" in command and "--type=" not in command
-    except psutil.Error:
-        return False
+    command = " ".join(command_of(process))
+    return "--crawl-browser=" in command and "--type=" not in command
 
 
 Renderers = Callable[..., AbstractAsyncContextManager[Rendering]]

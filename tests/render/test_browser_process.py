@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -20,7 +20,7 @@ from playwright.async_api import async_playwright
 from crawler.errors import ConfigurationError
 from crawler.fetch import chromium, selftest
 from crawler.model import ErrorCode, Failure
-from tests.render.conftest import Hanging, Origin, Renderers, Rendering, settings_for
+from tests.render.conftest import Hanging, Origin, Renderers, Rendering, command_of, settings_for
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -33,13 +33,20 @@ async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 def dead(processes: Iterable[psutil.Process]) -> bool:
-    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+    """Whether all of them have ended; a zombie has, only its parent does not know yet."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                return False
+    return True
 
 
-def leftovers() -> set[str]:
-    """Folders that a browser makes for itself."""
-    prefixes = ("crawl-chromium-", "playwright_chromiumdev_profile-")
-    return {path.name for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(prefixes)}
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own for temporary files."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
 
 
 class WorkerDied(Exception):
@@ -123,7 +130,7 @@ async def test_b2_b4_the_command_line_is_ours(renderer: Rendering) -> None:
     forbidden = ("--disable-web-security", "--remote-debugging-port", "--ignore-certificate-errors",
                  "--single-process", "--disable-popup-blocking")  # fmt: skip
     for process in (main, *children):
-        words = process.cmdline()
+        words = command_of(process)
         assert not [word for word in words if word.startswith(forbidden)]
         if chromium.has_sandbox(renderer.settings):
             assert "--no-sandbox" not in words
@@ -144,7 +151,7 @@ async def test_b2_renderers_run_in_the_sandbox() -> None:
         pytest.skip("setpriv is needed to stop being root")
     try:
         async with worker(*(user if os.geteuid() == 0 else ())) as (_, browser):
-            renderers = [process for process in browser if "--type=renderer" in process.cmdline()]
+            renderers = [process for process in browser if "--type=renderer" in command_of(process)]
             assert renderers
             for process in renderers:
                 status = Path(f"/proc/{process.pid}/status").read_text()
@@ -161,13 +168,14 @@ async def test_b3_the_environment_has_nothing_of_ours(
     monkeypatch.setenv("SECRET_MARKER", "s3cret")
     async with renderers() as renderer:
         await renderer.renderer.check()
-        for process in renderer.processes():
-            names = process.environ().keys()
-            assert "SECRET_MARKER" not in names
-        main = renderer.processes()[0].environ()
-        assert main["HOME"].startswith(tempfile.gettempdir())
-        allowed = {"PATH", "HOME", "LANG", "TZ"}
-        assert {name for name in main if not name.startswith("XDG_")} <= allowed
+        main = renderer.processes()[0]
+        zygotes = [child for child in main.children() if "--type=zygote" in command_of(child)]
+        assert zygotes, "all renderers are forks of these"
+        for process in (main, *zygotes):
+            assert "SECRET_MARKER" not in process.environ()
+        names = main.environ()
+        assert names["HOME"].startswith(tempfile.gettempdir())
+        assert {name for name in names if not name.startswith("XDG_")} <= {"PATH", "HOME", "LANG", "TZ"}
 
 
 async def test_the_named_browser_has_to_be_executable(tmp_path: Path) -> None:
@@ -175,15 +183,14 @@ async def test_the_named_browser_has_to_be_executable(tmp_path: Path) -> None:
         chromium.find_chromium(settings_for(chromium=tmp_path / "none"))
 
 
-async def test_a_browser_that_does_not_start_is_named(renderers: Renderers, tmp_path: Path) -> None:
-    broken = tmp_path / "chromium"
+async def test_a_browser_that_does_not_start_is_named(renderers: Renderers, folder: Path) -> None:
+    broken = folder / "chromium"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
     async with renderers(chromium=broken) as renderer:
-        before = leftovers()
         with pytest.raises(Exception, match=r"Chromium at .*/chromium does not start"):
             await renderer.renderer.check()
-        assert leftovers() == before
+    assert [path.name for path in folder.iterdir()] == ["chromium"]
 
 
 # --- the self-test can fail -----------------------------------------------------------------------------------
@@ -226,17 +233,19 @@ async def test_a62_the_self_test_sees_what_gets_out(
 # --- how it ends ----------------------------------------------------------------------------------------------
 
 
-async def test_i9_closing_leaves_nothing(renderers: Renderers, site: Origin) -> None:
-    before = leftovers()
+async def test_i9_closing_leaves_nothing(renderers: Renderers, site: Origin, folder: Path) -> None:
+    killed = folder / "crawl-chromium-999999999-left"
+    killed.mkdir()
     site.routes["/"] = "<title>t</title>"
     async with renderers() as renderer:
         await renderer.page(site.url())
         browser = renderer.processes()
         driver = browser[0].parent()
         assert driver is not None
-        assert leftovers() > before
+        assert len(list(folder.iterdir())) > 1
+        assert not killed.exists(), "what a killed worker left is removed by the next"
     assert dead([*browser, driver])
-    assert leftovers() <= before
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.browser

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from crawler.model import ErrorCode, Failure, Rendered
-from tests.render.conftest import Hanging, Origin, Renderers, Rendering
+from tests.render.conftest import Hanging, Origin, Renderers, Rendering, command_of
 
 QUICK = "<title>quick</title><body><script>document.body.append('by script')</script>"
 
@@ -77,7 +77,7 @@ async def test_f14_a_renderer_that_is_killed_costs_its_page_only(renderers: Rend
         await hanging.arrived.wait()
         browser = renderer.processes()
         for process in browser:
-            if "--type=renderer" in process.cmdline():
+            if "--type=renderer" in command_of(process):
                 process.kill()
         failure = await victim
         assert isinstance(failure, Failure)

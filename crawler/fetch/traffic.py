@@ -1,0 +1,163 @@
+"""What a tab is at: its main document, and its open requests, as DevTools events tell it. No I/O of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+#: Requests that may stay open for ever on a page that has long been complete.
+_STREAMS = frozenset({"EventSource", "Media", "Ping", "Prefetch", "WebSocket"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The head of a main document's HTTP response, as the browser saw it. Header names are lower case."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    #: The type that the browser takes the body for; sniffed when the server named none.
+    mime_type: str
+
+
+class Traffic:
+    """The state of one tab during one visit. A document is known by its loader id, which is its request's id too."""
+
+    def __init__(self, frame_id: str) -> None:
+        """`frame_id` is the tab's main frame; it stays the same whatever comes into the tab."""
+        self.frame_id = frame_id
+        #: The crash, the closing, or the end of the browser.
+        self.lost = False
+        self._changed = asyncio.Event()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start anew, for another visit."""
+        #: The document in the tab; "" until the visit's first has come.
+        self.loader = ""
+        #: The document on its way.
+        self._pending: str | None = None
+        #: `net::ERR_…` of the last document that did not come.
+        self.error_text = ""
+        #: On the wire, of all answers that are complete.
+        self.wire_bytes = 0
+        #: Types of requests (Network.ResourceType) by request id.
+        self.types: dict[str, str] = {}
+        self._reached: set[str] = set()
+        self._open: set[str] = set()
+        self._streams: set[str] = set()
+        self._answers: dict[str, Answer] = {}
+
+    def lose(self) -> None:
+        """The tab is gone: wake whoever waits for it."""
+        self.lost = True
+        self._changed.set()
+
+    def notify(self) -> None:
+        """Let `until` look at its condition again."""
+        self._changed.set()
+
+    @property
+    def handlers(self) -> Mapping[str, Callable[[dict[str, Any]], None]]:
+        """What to do at which event of the tab's session."""
+        return {
+            "Page.lifecycleEvent": self._on_lifecycle,
+            "Network.requestWillBeSent": self._on_request,
+            "Network.responseReceived": self._on_response,
+            "Network.loadingFinished": self._on_finished,
+            "Network.loadingFailed": self._on_finished,
+        }
+
+    @property
+    def navigating(self) -> bool:
+        """Whether the main frame is on its way to another document."""
+        return self._pending is not None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether another page may come into the tab.
+
+        While a request is open it may not: the old page goes only when the new one comes, and the new one may wait
+        for ever for the connections that the old one holds, of which a browser opens six per host.
+        """
+        return not (self.lost or self.navigating or self._open or self._streams)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The HTTP response to the document in the tab, or to the last one asked for while there is none."""
+        if self.loader in self._answers:
+            return self._answers[self.loader]
+        return None if self.loader else next(reversed(self._answers.values()), None)
+
+    def has_reached(self, *events: str) -> bool:
+        """Whether the document in the tab has fired these life-cycle events, and no other is on its way."""
+        return self._pending is None and self._reached.issuperset(events)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds or the tab is lost. It is looked at after each event of the page."""
+        while not (self.lost or condition()):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def quiet(self, length: timedelta) -> None:
+        """Wait until the document has been parsed and no request was open for this long."""
+        while not self.lost:
+            await self.until(lambda: not self._open and self.has_reached("DOMContentLoaded"))
+            try:
+                async with asyncio.timeout(length.total_seconds()):
+                    await self.until(lambda: bool(self._open) or self.navigating)
+            except TimeoutError:
+                return
+
+    def _on_lifecycle(self, event: dict[str, Any]) -> None:
+        if event["frameId"] != self.frame_id:
+            return
+        if event["name"] == "init":
+            self._commit(event["loaderId"])
+        elif event["loaderId"] == self.loader:
+            self._reached.add(event["name"])
+            if event["name"] == "networkIdle":
+                # A navigation that became a download has stopped the document; nothing more will come of it.
+                self._reached |= {"DOMContentLoaded", "load"}
+        self._changed.set()
+
+    def _commit(self, loader: str) -> None:
+        """A new document is in the tab; the requests of the one before no longer count."""
+        self.loader = loader
+        if self._pending == loader:
+            self._pending = None
+        self._reached.clear()
+        self._open &= {loader, self._pending}
+        self._streams.clear()
+
+    def _on_request(self, event: dict[str, Any]) -> None:
+        request_id: str = event["requestId"]
+        self.types[request_id] = event.get("type", "Other")
+        (self._streams if self.types[request_id] in _STREAMS else self._open).add(request_id)
+        if self._is_main_document(event):
+            self._pending = request_id
+        self._changed.set()
+
+    def _on_response(self, event: dict[str, Any]) -> None:
+        if self._is_main_document(event):
+            response = event["response"]
+            headers = {name.lower(): value.replace("\n", ", ") for name, value in response["headers"].items()}
+            mime_type = response["mimeType"].lower()
+            self._answers[event["loaderId"]] = Answer(response["url"], response["status"], headers, mime_type)
+
+    def _on_finished(self, event: dict[str, Any]) -> None:
+        request_id: str = event["requestId"]
+        self.wire_bytes += max(0, int(event.get("encodedDataLength", 0)))
+        self._open.discard(request_id)
+        self._streams.discard(request_id)
+        if self._pending == request_id and "errorText" in event:
+            # It became a download, an empty answer or an error page; the latter will commit.
+            self._pending = None
+            self.error_text = event["errorText"]
+        self._changed.set()
+
+    def _is_main_document(self, event: dict[str, Any]) -> bool:
+        return event.get("frameId") == self.frame_id and event["requestId"] == event["loaderId"]
