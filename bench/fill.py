@@ -16,11 +16,11 @@ import zstandard
 
 from bench.backend import Backend
 from bench.pages import static_page
+from bench.service import ACCOUNT
 from crawler import urls
 from crawler.store.database import wall_clock_ms
 from crawler.store.migrate import upgrade
 
-ACCOUNT = "local"
 DATABASES = ("SQLite", "Postgres")
 
 _CRAWL = (

@@ -18,9 +18,10 @@ from urllib.request import urlopen
 import aiohttp
 
 from bench.backend import Backend
-from bench.fill import ACCOUNT, DATABASES, Filled, open_filled
+from bench.fill import DATABASES, Filled, open_filled
 from bench.measure import ROOT
 from bench.report import Check, at_most, print_table
+from bench.service import ACCOUNT
 from tests.servers import free_port
 
 _START_SECONDS = 30.0

@@ -22,6 +22,7 @@ from crawler.runtime import Runtime
 from crawler.settings import Settings
 from workers.doorbell import open_doorbell
 
+ACCOUNT = "local"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -77,10 +78,8 @@ async def _crawl(settings: Settings, bodies: Sequence[Mapping[str, object]]) -> 
     doorbell = open_doorbell(settings)
     assert doorbell is not None
     async with Runtime(settings, doorbell=doorbell) as runtime:
-        ids = [
-            await runtime.service.create("local", parse_options(body, now=datetime.now(UTC)))
-            for body in bodies
-        ]
+        now = datetime.now(UTC)
+        ids = [await runtime.service.create(ACCOUNT, parse_options(body, now=now)) for body in bodies]
         views = [await _wait_for_end(runtime, crawl_id) for crawl_id in ids]
     await doorbell.close()
     return tuple(views)
@@ -88,7 +87,7 @@ async def _crawl(settings: Settings, bodies: Sequence[Mapping[str, object]]) -> 
 
 async def _wait_for_end(runtime: Runtime, crawl_id: str) -> CrawlView:
     while True:
-        view = (await runtime.service.read("local", crawl_id, limit=0)).crawl
+        view = (await runtime.service.read(ACCOUNT, crawl_id, limit=0)).crawl
         if view.status is CrawlStatus.COMPLETED and not view.errored:
             return view
         if view.status is not CrawlStatus.RUNNING:

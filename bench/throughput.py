@@ -20,8 +20,8 @@ from crawler.settings import Settings
 
 _OURS = Path(sys.executable)
 _PEERS = ROOT / ".venv-bench" / "bin" / "python"
-#: Requests at once to the one host, for every candidate.
-_STATIC_CONCURRENCY = 16
+#: Pages in flight, for every candidate. Ours are in flight until they are committed: 32 per process.
+_STATIC_CONCURRENCY = 64
 _RENDER_CONCURRENCY = 4
 _PROCESSES = 2
 #: High enough that it never binds: a crawl at its limit need not look at links any more.

@@ -46,7 +46,7 @@ class FilesSpider(scrapy.Spider):  # type: ignore[misc]
             (self._folder / f"{name}.md").write_text(text)
         for link in self._links.extract_links(response):
             if link.url.startswith(self._prefix):
-                yield response.follow(link)
+                yield scrapy.Request(link.url)
 
 
 def main() -> None:
@@ -60,6 +60,12 @@ def main() -> None:
             # All that it can do without is off: it shall be as fast as it can.
             "ROBOTSTXT_OBEY": False,
             "COOKIES_ENABLED": False,
+            "REFERER_ENABLED": False,
+            "RETRY_ENABLED": False,
+            "REDIRECT_ENABLED": False,
+            "METAREFRESH_ENABLED": False,
+            "HTTPPROXY_ENABLED": False,
+            "COMPRESSION_ENABLED": False,
             "TELNETCONSOLE_ENABLED": False,
             "LOG_ENABLED": False,
         }
