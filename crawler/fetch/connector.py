@@ -101,7 +101,7 @@ class _Handler(ResponseHandler):
             # A kept-alive connection may die between two requests, and aiohttp rightly repeats the second. A new
             # one that dies was our request's fault; repeating it would hit the origin twice.
             raise NoConnection(
-                Failure(ErrorCode.CONNECT_FAILED, f"closed before an answer: {error}", retryable=True)
+                Failure(ErrorCode.PROTOCOL_ERROR, f"closed before an answer: {error}", retryable=True)
             ) from error
         if message.code >= 200:
             self._answered = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -111,15 +111,43 @@ def _plain(head: h11.Request, connection: h11.Connection) -> Request | BadReques
                 ],
             )
             await _send(origin, said, far.writer, spend)
-            await asyncio.gather(
-                _carry(connection, near.reader, origin, far.writer, spend),
+            await _first_of(
                 _carry_answer(origin, far.reader, connection, near.writer, spend),
+                _carry_request(connection, near.reader, origin, far.writer, spend),
             )
         except (h11.LocalProtocolError, h11.RemoteProtocolError) as error:
             # Half an answer is on its way perhaps: cut the connection, so that it cannot pass for a whole one.
             raise ConnectionAbortedError(str(error)) from error
 
     return Request(url.host, url.port, forward)
+
+
+async def _first_of(*works: Coroutine[None, None, None]) -> None:
+    """Run these together until one has ended, with its exception if it has one."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task in done:
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _carry_request(
+    source: h11.Connection,
+    reader: asyncio.StreamReader,
+    sink: h11.Connection,
+    writer: asyncio.StreamWriter,
+    spend: Spend,
+) -> None:
+    """The request's body; then wait until the browser leaves. Without that, a request that it has given up would
+    keep its connection to the origin, and its share of the budget, until the listener's deadline."""
+    await _carry(source, reader, sink, writer, spend)
+    while await reader.read(_MAX_HEAD_BYTES):
+        pass
 
 
 async def _carry_answer(

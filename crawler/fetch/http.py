@@ -239,7 +239,8 @@ def _failure(error: Exception) -> Failure:
             return failure
         case TimeoutError():
             return Failure(ErrorCode.TIMEOUT, detail, retryable=True)
-        case aiohttp.ClientPayloadError():
+        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            # The connection stood: `NoConnection` is what comes before.
             return Failure(ErrorCode.PROTOCOL_ERROR, detail, retryable=True)
         case aiohttp.ClientConnectionError() | OSError():
             return Failure(ErrorCode.CONNECT_FAILED, detail, retryable=True)

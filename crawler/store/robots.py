@@ -117,9 +117,11 @@ class RobotsFiles:
 
     async def delete_stale(self, *, older_than_seconds: float, batch: int = 1_000) -> int:
         """Forget files that ran out long ago."""
+        before = now() - round(older_than_seconds * 1000)
         old = (
             select(robots.c.origin)
-            .where(robots.c.expires_at < now() - round(older_than_seconds * 1000))
+            # A file that is being fetched for the first time has run out, too.
+            .where(robots.c.expires_at < before, robots.c.fetching_until_at < before)
             .limit(bindparam("batch"))
         )
         async with self._database.write() as connection:

@@ -15,6 +15,7 @@ from crawler.model import CrawlStatus, CrawlView, Record
 from crawler.options import parse_options
 from crawler.runtime import Runtime
 from crawler.settings import Settings
+from crawler.store.database import wall_clock_ms
 
 ACCOUNT = "local"
 
@@ -70,7 +71,9 @@ def engines(tmp_path: Path) -> Engines:
     """`async with engines(**settings) as engine`: embedded on SQLite, unless the settings say otherwise."""
 
     @asynccontextmanager
-    async def open_engine(**settings: object) -> AsyncIterator[Engine]:
+    async def open_engine(
+        *, clock_ms: Callable[[], int] = wall_clock_ms, **settings: object
+    ) -> AsyncIterator[Engine]:
         values: dict[str, object] = {
             "data_dir": tmp_path / "data",
             "default_delay": 0.0,
@@ -79,7 +82,7 @@ def engines(tmp_path: Path) -> Engines:
             "allow_unsandboxed": True,
             **settings,
         }
-        async with Runtime(Settings(**values)) as runtime:  # type: ignore[arg-type]
+        async with Runtime(Settings(**values), clock_ms=clock_ms) as runtime:  # type: ignore[arg-type]
             stop = asyncio.Event()
             work = asyncio.create_task(runtime.work(stop))
             try:

@@ -233,9 +233,9 @@ async def test_first_byte_has_a_limit_of_its_own(site: Origin) -> None:
 
 
 BROKEN: dict[str, tuple[Route, ErrorCode]] = {
-    "d7_fin_before_head": (script(), ErrorCode.CONNECT_FAILED),
-    "d7_reset_before_head": (script(reset=True), ErrorCode.CONNECT_FAILED),
-    "d7_fin_in_head": (script(b"HTTP/1.1 200 OK\r\nContent-"), ErrorCode.CONNECT_FAILED),
+    "d7_fin_before_head": (script(), ErrorCode.PROTOCOL_ERROR),
+    "d7_reset_before_head": (script(reset=True), ErrorCode.PROTOCOL_ERROR),
+    "d7_fin_in_head": (script(b"HTTP/1.1 200 OK\r\nContent-"), ErrorCode.PROTOCOL_ERROR),
     "d7_reset_in_body": (
         script(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", reset=True),
         ErrorCode.PROTOCOL_ERROR,
