@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Where the sample crawl writes, and how deep it goes: the calendar of the site has no end.
 SAMPLE := --output crawl-output --limit 100 --depth 5 --subdomains
 
+# A file of tests stays in one process, so that its servers are started once.
+PARALLEL := --numprocesses 2 --dist loadfile
+
 # Rendering as root works only without Chromium's sandbox, which has to be a decision.
 define UNSANDBOXED
 if [ "$$(id -u)" = 0 ] && [ -z "$$CRAWL_ALLOW_UNSANDBOXED" ]; then \
@@ -67,10 +70,10 @@ up: ## run everything in containers (docker compose)
 # --- checks ------------------------------------------------------------------------------------------------------
 
 test: setup-test ## run every test on real Postgres, Redis and Chromium
-	@$(UNSANDBOXED); $(BIN)/pytest $(ARGS)
+	@$(UNSANDBOXED); $(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-fast: .venv/.dev ## run the tests that need neither browser nor servers
-	@$(BIN)/pytest -m "not browser and not servers and not netns" $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) -m "not browser and not servers and not netns and not slow" $(ARGS)
 
 lint: .venv/.dev ## check style, formatting and the import contracts
 	$(BIN)/ruff check
@@ -79,7 +82,6 @@ lint: .venv/.dev ## check style, formatting and the import contracts
 
 types: .venv/.dev ## check the types
 	$(BIN)/mypy
-	$(BIN)/mypy --package tools
 
 bench: setup .venv/.servers .venv-bench/.done ## measure against the limits of the machine and against peers
 	@$(UNSANDBOXED); $(BIN)/python -m bench $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -15,6 +16,9 @@ from crawler.store.migrate import upgrade_async
 from tests import servers
 from tests.site.server import Site
 
+ROOT = Path(__file__).parent
+#: Tests of whole processes and whole crawls, which `make test-fast` leaves out.
+SLOW_FOLDERS = {"cli", "distributed", "engine", "render"}
 #: A test that asks for one of these, however indirectly, is left out of `make test-fast`.
 SERVER_FIXTURES = {"postgres_server", "postgres_url", "database_url", "redis_server", "redis_url"}
 
@@ -22,6 +26,8 @@ SERVER_FIXTURES = {"postgres_server", "postgres_url", "database_url", "redis_ser
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server by what it asks for, so that nobody can forget to."""
     for item in items:
+        if item.path.relative_to(ROOT).parts[0] in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
         if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.servers)
 

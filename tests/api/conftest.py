@@ -26,7 +26,7 @@ def server(shared_server: Server) -> Server:
     return replace(shared_server, account=f"acc-{uuid4().hex}")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
 def each_database_url(request: pytest.FixtureRequest) -> str:
     """Nothing for SQLite in the data folder, then a Postgres database."""
     return str(request.getfixturevalue("database_url")) if request.param == "postgres" else ""

@@ -111,7 +111,9 @@ async def test_a_trailing_slash_is_another_path(server: Server, endless_seed: st
     assert (answer.status_code, code(answer)) == (404, 404)
 
 
-@pytest.mark.parametrize(("method", "path"), [("PUT", ""), ("PATCH", "/x"), ("POST", f"/{uuid4()}")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", ""), ("PATCH", "/x"), ("POST", "/75e52ef5-bebe-45a1-897e-d1c0bb23045a")]
+)
 async def test_another_method_answers_in_the_envelope(server: Server, method: str, path: str) -> None:
     answer = await server.request(method, path)
     assert (answer.status_code, code(answer)) == (405, 405)

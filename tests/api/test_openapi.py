@@ -6,6 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.api.server import TOKEN, Server, serving, settings
 
 #: Requests per operation, besides those that cover every bound.
@@ -17,6 +19,7 @@ _CONFIG = """
 """
 
 
+@pytest.mark.slow
 async def test_schemathesis_finds_no_5xx_and_no_undocumented_answer(
     tmp_path: Path, endless_seed: str
 ) -> None:

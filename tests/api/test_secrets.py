@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from crawler.errors import ConfigurationError, InvalidRequest
+from crawler.errors import ConfigurationError, InvalidRequest, SecretLost
 from crawler.options import CrawlOptions, join_secrets, split_secrets
 from crawler.store.database import Database
 from crawler.store.migrate import upgrade_async
@@ -174,7 +174,9 @@ async def test_c40_after_sealing_anew_the_old_key_can_go(database: Database) -> 
     async with database.write() as connection:
         await Secrets(database, KeyRing([OLD])).put(connection, "a", MARKER)
         await Secrets(database, KeyRing([os.urandom(32)])).put(connection, "b", "lost")
-    assert await Secrets(database, KeyRing([NEW])).get("a") is None
+    with pytest.raises(SecretLost):
+        await Secrets(database, KeyRing([NEW])).get("a")
     assert await Secrets(database, KeyRing([NEW, OLD])).reseal() == 1
     assert await Secrets(database, KeyRing([NEW])).get("a") == MARKER
-    assert await Secrets(database, KeyRing([NEW])).get("b") is None
+    with pytest.raises(SecretLost):
+        await Secrets(database, KeyRing([NEW])).get("b")

@@ -78,6 +78,7 @@ def check_manners(site: Site) -> None:
     assert last - first >= (pages - 1) * expected.DOCS_CRAWL_DELAY_SECONDS - PACE_TOLERANCE_SECONDS
 
 
+@pytest.mark.slow
 async def test_a_static_crawl_finds_what_needs_no_scripts(site: Site, tmp_path: Path) -> None:
     records = await crawl(site, tmp_path / "pages.jsonl", "--no-render")
     assert {url: record["status"] for url, record in records.items()} == wanted_statuses(rendered=False)

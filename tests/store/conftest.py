@@ -120,7 +120,7 @@ def completed(lease: Lease, *links: str) -> Outcome:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty, migrated database."""
     if request.param == "postgres":

@@ -33,7 +33,7 @@ async def test_a_host_is_handed_out_once_per_interval_over_all_crawls(store: Sto
     assert len(first.leases) == 1
     assert at_once.leases == ()
     assert at_once.next_due_seconds is not None
-    assert 0.3 < at_once.next_due_seconds <= 0.5
+    assert at_once.next_due_seconds <= 0.5
     await store.clock.advance(500)
     assert len((await store.frontier.lease(Kind.STATIC, 10)).leases) == 1
 
