@@ -38,6 +38,8 @@ def serve(**given: Any) -> ExitCode:
             click.echo(f"Made an API token, shown this once and kept in {path}: {token}", err=True)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.create_server((settings.host, settings.port), family=family) as listener:
+        # asyncio does it only for sockets that name their protocol, and small answers would wait for an ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         asyncio.run(_serve(settings, listener))
     return ExitCode.DONE
 

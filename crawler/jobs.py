@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crawler import urls
 from crawler.fetch.render_options import RenderOptions
@@ -19,6 +19,8 @@ from crawler.urls import Url
 
 #: Crawls remembered per process.
 _CACHED_JOBS = 1_000
+#: Links remembered per crawl and process.
+_REMEMBERED_LINKS = 2_000
 #: A seed was checked when it was submitted; only the discovered URLs have the shorter limit.
 _MAX_SEED_CHARS = 8_192
 
@@ -32,6 +34,8 @@ class Job:
     scope: Scope
     #: One value for all pages of the crawl, by which the renderer knows them.
     rendering: RenderOptions
+    #: Links judged so far: the pages of a site link to each other again and again.
+    _found: dict[str, Found] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def seed(self) -> Url:
@@ -40,9 +44,13 @@ class Job:
 
     def find(self, links: Iterable[str]) -> tuple[Found, ...]:
         """Links as the frontier takes them, each with the rule that keeps it out, if one does."""
-        return tuple(
-            Found(url, urls.key(url), urls.host_of(url), self.scope.decide(url) or "") for url in links
-        )
+        return tuple(self._found.get(url) or self._judge(url) for url in links)
+
+    def _judge(self, url: str) -> Found:
+        found = Found(url, urls.key(url), urls.host_of(url), self.scope.decide(url) or "")
+        if len(self._found) < _REMEMBERED_LINKS:
+            self._found[url] = found
+        return found
 
 
 def parse_job(crawl_id: str, options: CrawlOptions) -> Job:

@@ -70,6 +70,8 @@ class PagePipeline:
         self._fetcher = parts.fetcher
         self._converter = parts.converter
         self._renderer = parts.renderer
+        #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
+        self._tabs = asyncio.Semaphore(parts.settings.render_slots)
         self._rng = rng
         self._wall_clock = wall_clock
         self._discovery = Discovery(parts.robots, parts.turns, parts.fetcher, parts.settings, rng)
@@ -153,13 +155,14 @@ class PagePipeline:
                 return None
             return await self._may_follow(url, job)
 
-        answer = await self._renderer.render(
-            lease.url,
-            crawl_id=lease.crawl_id,
-            options=job.rendering,
-            deadline_seconds=self._settings.render_timeout_seconds,
-            on_document=may_navigate,
-        )
+        async with self._tabs:
+            answer = await self._renderer.render(
+                lease.url,
+                crawl_id=lease.crawl_id,
+                options=job.rendering,
+                deadline_seconds=self._settings.render_timeout_seconds,
+                on_document=may_navigate,
+            )
         match answer:
             case Failure():
                 return self._failed(lease, answer)

@@ -115,7 +115,10 @@ class Runtime:
         )
 
     def _make_pump(self, kind: Kind) -> Pump:
-        slots = self.settings.static_slots if kind is Kind.STATIC else self.settings.render_slots
+        slots = self.settings.static_slots
+        if kind is Kind.RENDER:
+            # More than there are tabs: one page is rendered while another is converted and stored.
+            slots = self.settings.render_slots + max(1, self.settings.render_slots // 2)
         pump = Pump(
             kind,
             slots=slots,

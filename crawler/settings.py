@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         30.0, ge=0, le=3600, description="longest Crawl-delay that is honoured, seconds"
     )
     host_concurrency: int = Field(
-        16, ge=1, le=1000, description="requests at once to a host whose delay is 0"
+        64, ge=1, le=1000, description="requests at once to a host whose delay is 0"
     )
     robots_ttl_seconds: int = Field(86_400, ge=0, le=86_400, description="how long robots.txt is kept")
     retry_after_cap_seconds: float = Field(

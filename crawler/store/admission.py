@@ -143,7 +143,9 @@ class Admission:
         """Take in what these URLs of one crawl found. `host_ids` knows every host that is named."""
         intake = _Intake(self, connection, crawl, host_ids, admitted)
         pages = []
-        for outcome in sorted(outcomes, key=lambda outcome: outcome.lease.seq):
+        in_order = sorted(outcomes, key=lambda outcome: outcome.lease.seq)
+        await intake.ask(item for outcome in in_order for item in outcome.found)
+        for outcome in in_order:
             if outcome.lease.role is Role.PAGE:
                 if outcome.found and outcome.lease.depth < crawl.max_depth:
                     pages.append(outcome)
@@ -159,6 +161,7 @@ class Admission:
                 await _hold(connection, crawl, outcome, host_ids)
         if crawl.held and crawl.sitemaps_open == 0:
             await self._release(connection, crawl, intake, lowest)
+        await intake.flush()
         if crawl.room == 0:
             await _drop_the_rest(connection, crawl)
 
@@ -214,6 +217,38 @@ class _Intake:
         self._crawl = crawl
         self._host_ids = host_ids
         self._admitted = admitted
+        #: Page keys that were looked up in this transaction, and those of them that the frontier has.
+        self._asked: set[str] = set()
+        self._known: set[str] = set()
+        self._sitemaps: set[str] = set()
+        self._rows: list[dict[str, object]] = []
+
+    async def ask(self, found: Iterable[Found]) -> None:
+        """Look up which of these pages the frontier has, all at once."""
+        crawl = self._crawl
+        seen = self._admission._seen.get(crawl.id, set())
+        keys = {item.key for item in found} - seen - self._asked
+        if not keys:
+            return
+        parameters = {"crawl_id": crawl.id, "role": Role.PAGE, "keys": json.dumps(sorted(keys))}
+        known = set((await self._connection.execute(self._admission._known, parameters)).scalars())
+        self._asked |= keys
+        self._known |= known
+        self._admitted.learned[crawl.id] |= known
+
+    async def flush(self) -> None:
+        """Insert what was taken in."""
+        if not self._rows:
+            return
+        crawl = self._crawl
+        parameters = {"crawl_id": crawl.id, "kind": crawl.kind, "found": encode_rows(self._rows)}
+        await self._connection.execute(self._admission._insert, parameters)
+        for row in self._rows:
+            if row["role"] is Role.PAGE:
+                self._admitted.learned[crawl.id].add(str(row["url_key"]))
+            if isinstance(row["host_id"], int):
+                self._admitted.woken.add((row["host_id"], crawl.kind))
+        self._rows.clear()
 
     async def take_pages(
         self, found: Iterable[Found], depth: int, *, host_ids: Mapping[str, int] | None = None
@@ -223,11 +258,15 @@ class _Intake:
         host_ids = self._host_ids if host_ids is None else host_ids
         if crawl.room == 0:
             return 0
-        rows = []
+        found = list(found)
+        await self.ask(found)
+        seen = self._admission._seen.get(crawl.id, set())
         queued = 0
-        for item in await self._new(Role.PAGE, found):
+        for item in found:
             if crawl.room == 0:
                 break
+            if item.key in seen or item.key in self._known:
+                continue
             if item.skip_reason:
                 if crawl.room_for_skipped == 0:
                     continue
@@ -235,25 +274,28 @@ class _Intake:
             else:
                 crawl.queued += 1
                 queued += 1
-            rows.append(self._row(Role.PAGE, item, depth, rank=crawl.next_seq, host_ids=host_ids))
-        await self._insert(Role.PAGE, rows)
+            self._known.add(item.key)
+            self._rows.append(self._row(Role.PAGE, item, depth, rank=crawl.next_seq, host_ids=host_ids))
         return queued
 
     async def take_sitemaps(self, found: Iterable[Found], level: int) -> None:
         """Queue new sitemaps, as far as the crawl may read more."""
         crawl = self._crawl
         room = self._admission._max_sitemaps - crawl.sitemaps_total
-        new = (await self._new(Role.SITEMAP, found))[:room] if room > 0 and crawl.room > 0 else []
+        if room <= 0 or crawl.room == 0:
+            return
+        keys = {item.key: item for item in found}
+        parameters = {"crawl_id": crawl.id, "role": Role.SITEMAP, "keys": json.dumps(list(keys))}
+        known = set((await self._connection.execute(self._admission._known, parameters)).scalars())
+        known |= self._sitemaps
+        new = [item for key, item in keys.items() if key not in known][:room]
+        self._sitemaps |= {item.key for item in new}
         first = crawl.next_seq
-        rows = [
-            self._row(
-                Role.SITEMAP, item, level, rank=first + _SITEMAP_STRIDE * number, host_ids=self._host_ids
-            )
-            for number, item in enumerate(new)
-        ]
-        crawl.sitemaps_open += len(rows)
-        crawl.sitemaps_total += len(rows)
-        await self._insert(Role.SITEMAP, rows)
+        for number, item in enumerate(new):
+            rank = first + _SITEMAP_STRIDE * number
+            self._rows.append(self._row(Role.SITEMAP, item, level, rank=rank, host_ids=self._host_ids))
+        crawl.sitemaps_open += len(new)
+        crawl.sitemaps_total += len(new)
 
     def _row(
         self, role: Role, item: Found, depth: int, *, rank: int, host_ids: Mapping[str, int]
@@ -271,36 +313,6 @@ class _Intake:
             "status": UrlStatus.SKIPPED if item.skip_reason else UrlStatus.QUEUED,
             "reason": item.skip_reason,
         }
-
-    async def _new(self, role: Role, found: Iterable[Found]) -> list[Found]:
-        """Those that the frontier does not have yet, in order, each once."""
-        crawl_id = self._crawl.id
-        learned = self._admitted.learned[crawl_id]
-        seen = self._admission._seen.get(crawl_id, set()) if role is Role.PAGE else set[str]()
-        asked: dict[str, Found] = {}
-        for item in found:
-            if item.key not in seen and item.key not in asked:
-                asked[item.key] = item
-        if not asked:
-            return []
-        parameters = {"crawl_id": crawl_id, "role": role, "keys": json.dumps(list(asked))}
-        known = set((await self._connection.execute(self._admission._known, parameters)).scalars())
-        if role is Role.PAGE:
-            learned |= known
-        return [item for key, item in asked.items() if key not in known]
-
-    async def _insert(self, role: Role, rows: list[dict[str, object]]) -> None:
-        if not rows:
-            return
-        kind = self._crawl.kind
-        await self._connection.execute(
-            self._admission._insert, {"crawl_id": self._crawl.id, "kind": kind, "found": encode_rows(rows)}
-        )
-        for row in rows:
-            if role is Role.PAGE:
-                self._admitted.learned[self._crawl.id].add(str(row["url_key"]))
-            if isinstance(row["host_id"], int):
-                self._admitted.woken.add((row["host_id"], kind))
 
 
 def _least(left: int | None, right: int) -> int:
