@@ -1,8 +1,8 @@
 """One URL in one tab: go there, wait, read. Every wait is bounded; expected ends are values.
 
 When a page counts as complete: first what the caller asked for
-(`waitUntil`, by default `domcontentloaded`), then until no request was open for 100 ms and the document was not
-changed for 50 ms, at the latest after `settle_seconds`. A client-side redirect that has begun is followed to its
+(`waitUntil`, by default `domcontentloaded`), then until no request was open for 60 ms and the document was not
+changed for 40 ms, at the latest after `settle_seconds`. A client-side redirect that has begun is followed to its
 end. What a page adds later, by a timer for example, needs `waitForSelector` or `waitForTimeout`.
 """
 
@@ -24,8 +24,8 @@ from crawler.settings import Settings
 OnDocument = Callable[[str], Awaitable[Refusal | None]]
 
 MAX_TITLE_CHARS = 1024
-_NETWORK_QUIET = timedelta(milliseconds=100)
-_DOCUMENT_QUIET = timedelta(milliseconds=50)
+_NETWORK_QUIET = timedelta(milliseconds=60)
+_DOCUMENT_QUIET = timedelta(milliseconds=40)
 _SELECTOR_INTERVAL = timedelta(milliseconds=100)
 #: A document whose renderer does not answer for so long is in an endless loop.
 _READ_TIMEOUT = timedelta(seconds=10)
