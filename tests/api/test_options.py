@@ -140,7 +140,7 @@ def test_f15_other_schemes_are_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, 100_001, "5", True, 1.5, [1], {}, 10**30])
-def test_f16_limit_out_of_bounds_or_of_another_type_is_refused(limit: object) -> None:
+def test_f16_c8_limit_out_of_bounds_or_of_another_type_is_refused(limit: object) -> None:
     refuse(limit=limit)
 
 
@@ -150,7 +150,7 @@ def test_f16_limit_within_its_bounds_passes(limit: float) -> None:
 
 
 @pytest.mark.parametrize("depth", [0, -1, 100_001, "1", False])
-def test_f17_depth_out_of_bounds_is_refused(depth: object) -> None:
+def test_f17_c8_depth_out_of_bounds_is_refused(depth: object) -> None:
     assert refuse(depth=depth).startswith("depth should be")
 
 
@@ -159,7 +159,7 @@ def test_f17_depth_1_passes() -> None:
 
 
 @pytest.mark.parametrize("age", [-1, 604_801, "5", True])
-def test_f18_max_age_out_of_bounds_is_refused(age: object) -> None:
+def test_f18_c8_max_age_out_of_bounds_is_refused(age: object) -> None:
     assert refuse(maxAge=age).startswith("maxAge should be")
 
 

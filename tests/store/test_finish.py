@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -230,3 +232,20 @@ async def test_f36_pages_of_records_are_stable_while_the_crawl_runs(store: Store
             await store.finisher.finish([completed(await store.lease_one(), f"https://site.test/x{cursor}")])
     assert len(seen) == len(set(seen))
     assert seen[:31] == ["https://site.test/", *links]
+
+
+async def test_c29_huge_records_are_read_a_page_at_a_time(store: Store) -> None:
+    crawl_id = await store.create(limit=40)
+    links = [f"https://h{n}.test/" for n in range(29)]
+    await store.finisher.finish([completed(await store.lease_one(), *links)])
+    for _ in links:
+        lease = await store.lease_one()
+        await store.finisher.finish([replace(completed(lease), html="<p>" * (5 << 20 >> 2))])
+    tracemalloc.start()
+    page = await store.records.read("local", crawl_id, cursor=0, limit=50, status=None)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 1 < len(page.records) < 4
+    assert sum(len(record.html or "") for record in page.records) <= 10_000_000
+    assert page.next_cursor is not None
+    assert peak_bytes < 64 << 20
