@@ -145,17 +145,6 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """What extraction made of one body."""
-
-    #: Markup as text, decoded by the WHATWG order (BOM, HTTP header, meta, windows-1252).
-    html: str
-    title: str
-    links: tuple[Link, ...]
-    markdown: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Lease:
     """The permission to fetch one URL until `leased_until_at`. Without `token` nothing is written."""
 

@@ -214,6 +214,8 @@ class PagePipeline:
         extract = await self._converter.extract(html, response.url, markdown=markdown_wanted)
         if isinstance(extract, Failure):
             return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)
+        if extract.fault is not None:
+            log.info("%s has plain text for Markdown: %s", lease.url, extract.fault.detail)
         page = extract.page
         links = [link.url for link in page.links]
         return self._with_content(outcome, job, _Content(html, page.title, links, extract.markdown))

@@ -126,7 +126,7 @@ class RobotsCache:
         failures, keeps_age, crawl_delay_ms, hold_seconds = 0, False, None, 0.0
         match answer:
             case Response(status=status) if 200 <= status < 300:
-                body, state = answer.body, RobotsState.FOUND
+                body, state = self._whole_lines(answer.body), RobotsState.FOUND
                 crawl_delay_ms = self._delay_ms(robots.parse(body, token=self._settings.robots_token))
             case Response(status=status) if status < 500 and status != 429:
                 pass  # "unavailable": there are no rules (RFC 9309 2.3.1.3)
@@ -175,6 +175,10 @@ class RobotsCache:
         while len(self._memory) > _CACHED_ORIGINS:
             self._memory.popitem(last=False)
         return result
+
+    def _whole_lines(self, body: bytes) -> bytes:
+        """Half a line where the file was cut off could be read as another rule."""
+        return body if len(body) < self._settings.max_robots_bytes else body[: body.rfind(b"\n") + 1]
 
     def _delay_ms(self, parsed: Robots) -> int | None:
         if parsed.crawl_delay is None:

@@ -144,6 +144,7 @@ class Runtime:
             await stack.enter_async_context(self._fetcher)
             await stack.enter_async_context(self._renderer)
             stack.push_async_callback(self._converter.close)
+            stack.push_async_callback(self.service.close)
             self._exit = stack.pop_all()
         return self
 

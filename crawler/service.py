@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -24,6 +25,8 @@ from crawler.store.hosts import Hosts
 from crawler.store.records import Records
 from crawler.store.secrets import Secrets
 from crawler.urls import Url
+
+log = logging.getLogger(__name__)
 
 #: How long POST waits for robots.txt before it accepts the crawl and leaves the decision to the worker.
 _PROBE_SECONDS = 0.8
@@ -130,13 +133,19 @@ class CrawlService:
         more = len(views) > limit and shown
         return tuple(shown), _encode_cursor(shown[-1]) if more else None
 
+    async def close(self) -> None:
+        """Give up what was begun for the answer of a POST."""
+        for probe in self._probes:
+            probe.cancel()
+        await asyncio.gather(*self._probes, return_exceptions=True)
+
     async def _check_signals(self, seed: Url, options: CrawlOptions) -> None:
         """Content signals of the seed (contract B.3). Slow, failing or busy: the worker decides later."""
         rules = self._robots.known(seed.origin)
         if rules is None:
             probe = asyncio.create_task(self._probe(seed), name=f"probe-{seed.host}")
             self._probes.add(probe)
-            probe.add_done_callback(self._probes.discard)
+            probe.add_done_callback(self._forget)
             done, _ = await asyncio.wait({probe}, timeout=_PROBE_SECONDS)
             answer = probe.result() if done else None
             rules = answer if isinstance(answer, Rules) else None
@@ -145,6 +154,11 @@ class CrawlService:
         signals = rules.robots.signals(seed.href)
         if signal_conflict(signals, frozenset(options.crawl_purposes), options.content_use):
             raise InvalidRequest(SIGNAL_CONFLICT)
+
+    def _forget(self, probe: asyncio.Task[Rules | Hold | Unreachable]) -> None:
+        self._probes.discard(probe)
+        if not probe.cancelled() and (error := probe.exception()) is not None:
+            log.warning("robots.txt was not read at POST: %s", error)
 
     async def _probe(self, seed: Url) -> Rules | Hold | Unreachable:
         host_id = (await self._hosts.ensure([seed.host]))[seed.host]

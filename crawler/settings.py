@@ -36,19 +36,21 @@ class Settings(BaseSettings):
     # --- where things are -------------------------------------------------------------------------------------
     data_dir: Path = Field(default_factory=default_data_dir, description="SQLite file and generated token")
     database_url: str = Field(
-        "", description="postgresql://… or sqlite:///…; empty: SQLite in the data folder"
+        "", repr=False, description="postgresql://… or sqlite:///…; empty: SQLite in the data folder"
     )
-    broker_url: str = Field("", description="redis://…; empty: embedded, one process does everything")
+    broker_url: str = Field(
+        "", repr=False, description="redis://…; empty: embedded, one process does everything"
+    )
     database_pool_size: int = Field(8, ge=1, le=100, description="connections to Postgres per process")
 
     # --- API --------------------------------------------------------------------------------------------------
     host: str = Field("127.0.0.1", description="address that `crawl serve` binds")
     port: int = Field(8787, ge=0, le=65535, description="port that `crawl serve` binds")
     api_token: str = Field(
-        "", description="bootstrap token of the account `local`; empty: generated, stored 0600"
+        "", repr=False, description="bootstrap token of the account `local`; empty: generated, stored 0600"
     )
     api_key_email: str = Field("", description="with API_KEY: also accept X-Auth-Email and X-Auth-Key")
-    api_key: str = Field("", description="see API_KEY_EMAIL")
+    api_key: str = Field("", repr=False, description="see API_KEY_EMAIL")
     secret_keys: CommaList = Field(
         (), repr=False, description="base64 AES-256 keys for secrets of crawls, newest first"
     )

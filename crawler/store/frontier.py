@@ -19,18 +19,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Row, Select, and_, bindparam, false, func, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, false, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from crawler.model import Kind, Lease, Role, UrlStatus
-from crawler.store.database import Database, later_of, now
+from crawler.store.database import Database, now
 from crawler.store.schema import hosts, urls
 
 #: A lease that has run out is left alone so long, milliseconds: its holder's clock may be a little behind.
 _GRACE_MS = 5_000
 #: When a host of ours is at its concurrency, look again after so long, milliseconds.
 _BUSY_MS = 5
+#: A host whose URLs all wait for another try is looked at so often, milliseconds: somebody may queue a new one.
+_LOOK_AGAIN_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,12 @@ class Frontier:
         ]
 
 
+def _between(
+    value: ColumnElement[int], least: ColumnElement[int], most: ColumnElement[int]
+) -> ColumnElement[int]:
+    return case((value < least, least), (value > most, most), else_=value)
+
+
 class _Statements:
     """The statements of one kind, built once: compiling them is dearer than running them."""
 
@@ -274,7 +282,9 @@ class _Statements:
         )
         one = hosts.c.id == bindparam("host_id")
         self.wait_until = (
-            update(hosts).where(one).values(next_fetch_at=later_of(bindparam("at"), now() + _BUSY_MS))
+            update(hosts)
+            .where(one)
+            .values(next_fetch_at=_between(bindparam("at"), now() + _BUSY_MS, now() + _LOOK_AGAIN_MS))
         )
         self.park = update(hosts).where(one).values({waiting.name: false()})
         self.next_due = select(func.min(hosts.c.next_fetch_at) - now()).where(waiting == true())

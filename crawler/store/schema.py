@@ -129,7 +129,6 @@ hosts = Table(
     Column("next_fetch_at", BigInteger, nullable=False, server_default="0"),
     #: From robots.txt, for our token; NULL: the default delay is in force.
     Column("crawl_delay_ms", Integer),
-    Column("errors", Integer, nullable=False, server_default="0"),
     #: Whether URLs may be queued here. A lease that finds none clears it, an insert sets it.
     Column("waiting_static", Boolean, nullable=False, server_default=text("false")),
     Column("waiting_render", Boolean, nullable=False, server_default=text("false")),

@@ -63,7 +63,6 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("next_fetch_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("crawl_delay_ms", sa.Integer(), nullable=True),
-        sa.Column("errors", sa.Integer(), server_default="0", nullable=False),
         sa.Column("waiting_static", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("waiting_render", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
