@@ -29,11 +29,12 @@ _LIMIT = 100_000
 
 
 def markdown(backend: Backend, rounds: int, pages: int) -> list[Check]:
-    """Plain pages to HTML and Markdown, the converter being markdownify everywhere."""
+    """Plain pages to HTML and Markdown: by markdownify everywhere, and by our own converter, the default."""
     with serve(partial(write_static, count=pages)) as origin:
         runs = _compare(
             {
                 "crawl (markdownify)": _crawl_static(backend, origin, ["html", "markdown"]),
+                "crawl (default)": _crawl_static(backend, origin, ["html", "markdown"], converter="builtin"),
                 "Scrapy + markdownify": _scrapy(origin, markdown=True),
                 "raw loop + markdownify": _raw_static(origin, processes=_PROCESSES),
             },
@@ -41,7 +42,11 @@ def markdown(backend: Backend, rounds: int, pages: int) -> list[Check]:
             pages,
         )
     ours = median_rate(runs["crawl (markdownify)"])
+    default = median_rate(runs["crawl (default)"])
     return [
+        at_least(
+            "HTML + Markdown by default, x Scrapy", default / median_rate(runs["Scrapy + markdownify"]), 2.0
+        ),
         at_least("HTML + Markdown, x Scrapy", ours / median_rate(runs["Scrapy + markdownify"]), 2.0),
         at_least("HTML + Markdown, x raw loop", ours / median_rate(runs["raw loop + markdownify"]), 0.75),
     ]
@@ -106,11 +111,13 @@ def crawl_rendered(backend: Backend, origin: Origin) -> service.Crawled:
     )
 
 
-def _crawl_static(backend: Backend, origin: Origin, formats: list[str]) -> Callable[[], Run]:
+def _crawl_static(
+    backend: Backend, origin: Origin, formats: list[str], *, converter: str = "markdownify"
+) -> Callable[[], Run]:
     body = {
         "url": origin.url(STATIC_START), "formats": formats, "limit": _LIMIT, "source": "links", "render": False,
     }  # fmt: skip
-    settings = {"default_delay": 0, "host_concurrency": _STATIC_CONCURRENCY, "markdown": "markdownify"}
+    settings = {"default_delay": 0, "host_concurrency": _STATIC_CONCURRENCY, "markdown": converter}
 
     def run() -> Run:
         crawled = service.crawl(backend, [body], kind=Kind.STATIC, processes=_PROCESSES, settings=settings)
