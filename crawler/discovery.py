@@ -63,8 +63,7 @@ class Discovery:
             return Outcome(lease, UrlStatus.DISALLOWED, "robots")
         if rules.fetched and lease.interval_ms:
             return _later(lease, 0.0)
-        if not await self._turns.confirm(lease):
-            return _later(lease, 0.0)
+        await self._turns.take(lease)
         answer = await self._fetcher.fetch(
             lease.url, max_bytes=self._settings.max_sitemap_bytes, timeout_seconds=_FETCH_SECONDS
         )

@@ -118,8 +118,7 @@ class PagePipeline:
         return await self._fetch(lease, job)
 
     async def _fetch(self, lease: Lease, job: Job) -> Outcome:
-        if not await self._turns.confirm(lease):
-            return _give_back(lease, 0.0)
+        await self._turns.take(lease)
 
         async def may_follow(_from: str, to: str) -> Refusal | None:
             return await self._may_follow(to, job)
@@ -149,8 +148,7 @@ class PagePipeline:
             if not confirmed:
                 # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
                 confirmed = True
-                if not await self._turns.confirm(lease):
-                    return _LOST_TURN
+                await self._turns.take(lease)
                 self._turns.note_sent(lease.host)
                 return None
             return await self._may_follow(url, job)
@@ -166,8 +164,6 @@ class PagePipeline:
         match answer:
             case Failure():
                 return self._failed(lease, answer)
-            case Refusal() if answer is _LOST_TURN:
-                return _give_back(lease, 0.0)
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason)
             case Rendered():
@@ -287,7 +283,6 @@ class PagePipeline:
         )
 
 
-_LOST_TURN = Refusal(UrlStatus.QUEUED, "turn")
 _HOST_IS_AWAY = frozenset({ErrorCode.CONNECT_FAILED, ErrorCode.DNS_FAILURE, ErrorCode.TIMEOUT})
 
 

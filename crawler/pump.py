@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from crawler.doorbell import Doorbell
@@ -69,6 +69,7 @@ class Pump:
         self._idle_until = 0.0
         #: When the leases in flight were last known to be ours.
         self._held_at = 0.0
+        self._heart: asyncio.Task[None] | None = None
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -86,17 +87,16 @@ class Pump:
         Returns the seconds until there is work again, None when nothing is waiting."""
         ends_at = self._monotonic() + budget_seconds
         self.ring()
-        async with self._heartbeat():
-            while True:
-                self._wake.clear()
-                next_due = await self._lease()
-                left = ends_at - self._monotonic()
-                if stop.is_set() or left <= 0:
-                    return next_due
-                if not self._flights and (next_due is None or next_due > left):
-                    return next_due
-                pause = _POLL_SECONDS if next_due is None else min(next_due, _POLL_SECONDS)
-                await self._wait(min(left, max(pause, 0.001)))
+        while True:
+            self._wake.clear()
+            next_due = await self._lease()
+            left = ends_at - self._monotonic()
+            if stop.is_set() or left <= 0:
+                return next_due
+            if not self._flights and (next_due is None or next_due > left):
+                return next_due
+            pause = _POLL_SECONDS if next_due is None else min(next_due, _POLL_SECONDS)
+            await self._wait(min(left, max(pause, 0.001)))
 
     async def wait_for_ring(self, seconds: float) -> None:
         """Sleep until a ring, or for so long."""
@@ -104,14 +104,16 @@ class Pump:
 
     async def stop(self, grace_seconds: float) -> None:
         """Let the pages in flight finish for so long; hand back the rest, their attempts uncounted."""
-        async with self._heartbeat():
-            tasks = [flight.task for flight in self._flights.values()]
-            if tasks:
-                await asyncio.wait(tasks, timeout=grace_seconds)
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks, timeout=_HAND_BACK_SECONDS)
-            await self._writer.close()
+        tasks = [flight.task for flight in self._flights.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=_HAND_BACK_SECONDS)
+        await self._writer.close()
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
 
     async def _lease(self) -> float | None:
         """Fill the free slots. A lease for each slot that gets free would cost a transaction each, so a quarter of
@@ -132,6 +134,9 @@ class Pump:
         for lease in leased.leases:
             task = asyncio.create_task(self._run(lease), name=f"page-{lease.url_id}")
             self._flights[lease.url_id] = _Flight(lease, task)
+        if self._flights and (self._heart is None or self._heart.done()):
+            # It lasts as long as there are pages in flight, which may be longer than this run.
+            self._heart = asyncio.create_task(self._beat(), name=f"heartbeat-{self.kind}")
         if len(leased.leases) == free:
             # There is more than this process can take: call another one.
             await self._doorbell.ring(self.kind)
@@ -169,18 +174,9 @@ class Pump:
                 lease, UrlStatus.QUEUED if again else UrlStatus.ERRORED, "internal", retry_after_seconds=1
             )
 
-    @asynccontextmanager
-    async def _heartbeat(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._beat(), name=f"heartbeat-{self.kind}")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
     async def _beat(self) -> None:
         """Hold on to the leases in flight; drop pages whose lease is gone, or may be because nobody answers."""
-        while True:
+        while self._flights:
             await asyncio.sleep(min(_HEARTBEAT_SECONDS, self._lease_seconds / 4))
             leases = [flight.lease for flight in self._flights.values()]
             asked_at = self._monotonic()

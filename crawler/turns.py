@@ -37,15 +37,19 @@ class Turns:
         while len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
 
-    async def confirm(self, lease: Lease) -> bool:
-        """Whether the lease's request may leave now; False: hand the lease back."""
+    async def take(self, lease: Lease) -> None:
+        """Wait until the lease's request may leave: at once, or at the host's next turn if its own has passed.
+
+        Handing the lease back instead could go on for ever where opening a page takes longer than the interval.
+        """
         if lease.interval_ms == 0:
-            return True
+            return
         early = self._sent.get(lease.host, -1e9) + lease.interval_ms / 1000 - self._monotonic()
         if early > 0:
             await asyncio.sleep(early)
-        return await self._frontier.confirm(lease)
+        if not await self._frontier.confirm(lease):
+            await self.wait_for_next(lease.host)
 
     async def wait_for_next(self, host: str) -> None:
-        """Take one more turn at a host, for a redirect, and wait for it."""
+        """Take one more turn at a host and wait for it."""
         await asyncio.sleep(await self._hosts.reserve(host))

@@ -47,7 +47,10 @@ def make_celery(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         task_create_missing_queues=False,
-        task_queues=[*(Queue(queue_name(kind)) for kind in Kind), Queue(TICK_QUEUE)],
+        # A routing key of its own for each: with the default one every message would go to all of them.
+        task_queues=[
+            Queue(name, routing_key=name) for name in (*(queue_name(kind) for kind in Kind), TICK_QUEUE)
+        ],
         task_default_queue=TICK_QUEUE,
         worker_prefetch_multiplier=1,
         # A pump lasts `pump_seconds`; one that does not come back is killed, its leases run out by themselves.

@@ -171,7 +171,7 @@ class Frontier:
         """Whether the request may start right now. Ask at the moment of dialling.
 
         A grant is good for `late_after_seconds`. Later than that the host's next grant might follow too closely,
-        so the host is moved again; False when somebody else has its turn already: hand the lease back.
+        so the host is moved again; False when somebody else has its turn already.
         """
         if lease.interval_ms == 0 or self._monotonic() - lease.granted_monotonic <= late_after_seconds:
             return True

@@ -40,7 +40,7 @@ async def _run(server: Server, config: Path) -> tuple[int, str]:
         *(f"--header=Authorization: Bearer {TOKEN}", f"--checks={checks}", f"--max-examples={_EXAMPLES}"),
         *(
             "--phases=examples,coverage,fuzzing",
-            "--workers=8",
+            "--workers=1",
             "--seed=1",
             "--generation-database=none",
             "--no-color",
