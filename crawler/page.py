@@ -1,4 +1,4 @@
-"""One lease -> one outcome, in reading order: robots.txt, fetch or render, classify, extract.
+"""One lease -> one outcome, in reading order: robots.txt, fetch or render, content (`crawler.content`).
 
 Expected bad things are values: a page that fails, that robots.txt forbids or that redirects out of reach ends as an
 `Outcome` like any other. Nothing here writes to the database except by way of the robots.txt cache and host turns.
@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from crawler import politeness, urls
+from crawler.content import Contents
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
-from crawler.extract.content_type import classify
 from crawler.extract.converter import Converter
-from crawler.extract.encoding import decode
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.renderer import Renderer
 from crawler.jobs import Job, Jobs
@@ -50,14 +49,6 @@ class Parts:
     renderer: Renderer | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
-    html: str
-    title: str
-    links: Iterable[str]
-    markdown: str | None
-
-
 class PagePipeline:
     """Runs leases. One for all pumps of a process."""
 
@@ -68,7 +59,7 @@ class PagePipeline:
         self._jobs = parts.jobs
         self._robots = parts.robots
         self._fetcher = parts.fetcher
-        self._converter = parts.converter
+        self._contents = Contents(parts.settings, parts.converter)
         self._renderer = parts.renderer
         #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
         self._tabs = asyncio.Semaphore(parts.settings.render_slots)
@@ -135,7 +126,10 @@ class PagePipeline:
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason)
             case Response():
-                return await self._extract(lease, job, answer)
+                outcome = self._outcome(lease, answer)
+                if outcome.status is UrlStatus.QUEUED:
+                    return outcome
+                return await self._contents.add_static(outcome, job, answer)
             case other:
                 assert_never(other)
 
@@ -167,7 +161,12 @@ class PagePipeline:
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason)
             case Rendered():
-                return await self._finish_rendered(lease, job, answer)
+                outcome = replace(
+                    self._outcome(lease, answer.response), browser_seconds=answer.browser_seconds
+                )
+                if outcome.status is UrlStatus.QUEUED:
+                    return outcome
+                return await self._contents.add_rendered(outcome, job, answer)
             case other:
                 assert_never(other)
 
@@ -193,55 +192,6 @@ class PagePipeline:
         if refused is None:
             await self._turns.wait_for_next(urls.host_of(url))
         return refused
-
-    async def _extract(self, lease: Lease, job: Job, response: Response) -> Outcome:
-        """A static answer: classify, parse, convert."""
-        outcome = self._outcome(lease, response)
-        if outcome.status is UrlStatus.QUEUED or not response.body:
-            return outcome
-        content_type = response.headers.get("content-type")
-        kind = classify(content_type, response.body, response.headers.get("content-disposition"))
-        if isinstance(kind, Failure):
-            if outcome.status is UrlStatus.ERRORED:
-                return outcome
-            return replace(outcome, status=UrlStatus.ERRORED, reason=kind.code)
-        html = decode(response.body, content_type)
-        markdown_wanted = "markdown" in job.options.formats
-        extract = await self._converter.extract(html, response.url, markdown=markdown_wanted)
-        if isinstance(extract, Failure):
-            return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)
-        if extract.fault is not None:
-            log.info("%s has plain text for Markdown: %s", lease.url, extract.fault.detail)
-        page = extract.page
-        links = [link.url for link in page.links]
-        return self._with_content(outcome, job, _Content(html, page.title, links, extract.markdown))
-
-    async def _finish_rendered(self, lease: Lease, job: Job, rendered: Rendered) -> Outcome:
-        outcome = replace(self._outcome(lease, rendered.response), browser_seconds=rendered.browser_seconds)
-        if outcome.status is UrlStatus.QUEUED:
-            return outcome
-        markdown = None
-        if "markdown" in job.options.formats:
-            converted = await self._converter.convert(rendered.html, rendered.response.url)
-            if isinstance(converted, Failure):
-                return replace(outcome, status=UrlStatus.ERRORED, reason=converted.code)
-            markdown = converted
-        content = _Content(rendered.html, rendered.title, rendered.links, markdown)
-        return self._with_content(outcome, job, content)
-
-    def _with_content(self, outcome: Outcome, job: Job, content: _Content) -> Outcome:
-        """Add what the crawl asked for. Links of error pages and of pages off the site are not followed."""
-        outcome = replace(outcome, title=content.title)
-        html = content.html if "html" in job.options.formats else None
-        if len(html or "") + len(content.markdown or "") > self._settings.max_record_bytes:
-            return replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.TOO_LARGE)
-        follows = (
-            outcome.status is UrlStatus.COMPLETED
-            and job.options.source != "sitemaps"
-            and job.scope.decide(outcome.final_url or outcome.lease.url) not in {"external", "subdomain"}
-        )
-        found = job.find(content.links) if follows else ()
-        return replace(outcome, html=html, markdown=content.markdown, found=found)
 
     def _outcome(self, lease: Lease, response: Response) -> Outcome:
         """By the HTTP status alone: completed, errored, or another try later."""

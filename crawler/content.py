@@ -1,0 +1,78 @@
+"""What a response becomes: its type decides who reads it, the request decides what is kept of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from crawler.extract.content_type import classify
+from crawler.extract.converter import Converter
+from crawler.extract.encoding import decode
+from crawler.jobs import Job
+from crawler.model import ErrorCode, Failure, Outcome, Rendered, Response, UrlStatus
+from crawler.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    html: str
+    title: str
+    links: Iterable[str]
+    markdown: str | None
+
+
+class Contents:
+    """Adds content to outcomes whose status is known from the answer's HTTP status. One per process."""
+
+    def __init__(self, settings: Settings, converter: Converter) -> None:
+        self._settings = settings
+        self._converter = converter
+
+    async def add_static(self, outcome: Outcome, job: Job, response: Response) -> Outcome:
+        """A body as it came: classify, parse, convert. What cannot be read makes the outcome errored."""
+        if not response.body:
+            return outcome
+        content_type = response.headers.get("content-type")
+        kind = classify(content_type, response.body, response.headers.get("content-disposition"))
+        if isinstance(kind, Failure):
+            if outcome.status is UrlStatus.ERRORED:
+                return outcome
+            return replace(outcome, status=UrlStatus.ERRORED, reason=kind.code)
+        html = decode(response.body, content_type)
+        markdown_wanted = "markdown" in job.options.formats
+        extract = await self._converter.extract(html, response.url, markdown=markdown_wanted)
+        if isinstance(extract, Failure):
+            return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)
+        if extract.fault is not None:
+            log.info("%s has plain text for Markdown: %s", outcome.lease.url, extract.fault.detail)
+        page = extract.page
+        links = [link.url for link in page.links]
+        return self._with_content(outcome, job, _Content(html, page.title, links, extract.markdown))
+
+    async def add_rendered(self, outcome: Outcome, job: Job, rendered: Rendered) -> Outcome:
+        """A page after its scripts ran: the browser has named its title and links."""
+        markdown = None
+        if "markdown" in job.options.formats:
+            converted = await self._converter.convert(rendered.html, rendered.response.url)
+            if isinstance(converted, Failure):
+                return replace(outcome, status=UrlStatus.ERRORED, reason=converted.code)
+            markdown = converted
+        content = _Content(rendered.html, rendered.title, rendered.links, markdown)
+        return self._with_content(outcome, job, content)
+
+    def _with_content(self, outcome: Outcome, job: Job, content: _Content) -> Outcome:
+        """Add what the crawl asked for. Links of error pages and of pages off the site are not followed."""
+        outcome = replace(outcome, title=content.title)
+        html = content.html if "html" in job.options.formats else None
+        if len(html or "") + len(content.markdown or "") > self._settings.max_record_bytes:
+            return replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.TOO_LARGE)
+        follows = (
+            outcome.status is UrlStatus.COMPLETED
+            and job.options.source != "sitemaps"
+            and job.scope.decide(outcome.final_url or outcome.lease.url) not in {"external", "subdomain"}
+        )
+        found = job.find(content.links) if follows else ()
+        return replace(outcome, html=html, markdown=content.markdown, found=found)
