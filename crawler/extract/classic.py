@@ -1,29 +1,17 @@
 """Markdown by markdownify, from the blocks of the page instead of from its HTML.
 
-Given clean HTML it has few faults left; `_Converter` mends those. It costs about four times what
+Given a clean tree it has few faults left; `_Converter` mends those. It costs about three times what
 `crawler.extract.markdown` does by itself, and it is chosen by `CRAWL_MARKDOWN` (see `docs/quality.md`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import Any
 
 from markdownify import MarkdownConverter
 
-from crawler.extract.blocks import (
-    Align,
-    Block,
-    Code,
-    Heading,
-    Inline,
-    Listing,
-    Paragraph,
-    Quote,
-    Rule,
-    Table,
-)
+from crawler.extract.blocks import Block
 from crawler.extract.escape import (
     code_span,
     destination,
@@ -32,7 +20,7 @@ from crawler.extract.escape import (
     escape_text,
     title_part,
 )
-from crawler.extract.pieces import Piece, arrange
+from crawler.extract.soup import build_soup
 
 
 def write_with_markdownify(blocks: Sequence[Block]) -> str:
@@ -41,12 +29,11 @@ def write_with_markdownify(blocks: Sequence[Block]) -> str:
         heading_style="ATX",
         bullets="*",
         autolinks=False,
-        bs4_options="lxml",
         sup_symbol="<sup>",
         sub_symbol="<sub>",
         strip_pre=None,
     )
-    text: str = converter.convert("".join(_html(blocks)))
+    text: str = converter.convert_soup(build_soup(blocks))
     return text.strip("\n")
 
 
@@ -90,6 +77,10 @@ class _Converter(MarkdownConverter):
 
     convert_th = convert_td
 
+    def convert_tr(self, element: Any, text: str, parent_tags: set[str]) -> str:
+        """All tables have a head, so there is no need to search for one in every row."""
+        return f"|{text}\n"
+
     def convert_thead(self, element: Any, text: str, parent_tags: set[str]) -> str:
         aligns = [cell.get("align") or "" for cell in element.find_all("th")]
         line = "| " + " | ".join(_ALIGN[align] for align in aligns) + " |\n"
@@ -105,76 +96,3 @@ def _longest_run(code: str) -> int:
         run = run + 1 if character == "`" else 0
         longest = max(longest, run)
     return longest
-
-
-def _html(blocks: Iterable[Block]) -> Iterator[str]:
-    for block in blocks:
-        match block:
-            case Paragraph(text):
-                yield f"<p>{_inline(text)}</p>"
-            case Heading(level, text):
-                yield f"<h{level}>{_inline(text)}</h{level}>"
-            case Code(text, language):
-                yield f'<pre lang="{escape(language)}">{escape(text)}</pre>'
-            case Rule():
-                yield "<hr>"
-            case Quote(inner):
-                yield "<blockquote>"
-                yield from _html(inner)
-                yield "</blockquote>"
-            case Listing(start, items):
-                yield "<ul>" if start is None else f'<ol start="{start}">'
-                for item in items:
-                    yield "<li>"
-                    yield from _html_of_item(item)
-                    yield "</li>"
-                yield "</ul>" if start is None else "</ol>"
-            case Table(header, rows, aligns):
-                yield from _html_of_table(header, rows, aligns)
-
-
-def _html_of_item(item: Sequence[Block]) -> Iterator[str]:
-    """Text that the page has not set as a paragraph stays without one, if it is alone: the list is tight."""
-    is_alone = sum(isinstance(block, Paragraph) for block in item) == 1
-    for block in item:
-        if isinstance(block, Paragraph) and is_alone and not block.is_loose:
-            yield _inline(block.text)
-        else:
-            yield from _html([block])
-
-
-def _html_of_table(
-    header: Sequence[list[Inline]], rows: Iterable[Sequence[list[Inline]]], aligns: Sequence[Align]
-) -> Iterator[str]:
-    yield "<table><thead><tr>"
-    for cell, align in zip(header or [[]] * len(aligns), aligns, strict=True):
-        yield f'<th align="{align}">{_inline(cell)}</th>'
-    yield "</tr></thead><tbody>"
-    for row in rows:
-        cells = "".join(f"<td>{_inline(cell)}</td>" for cell in row)
-        yield f"<tr>{cells}</tr>"
-    yield "</tbody></table>"
-
-
-def _inline(tokens: Iterable[Inline]) -> str:
-    html = "".join(_html_of_piece(piece) for piece in arrange(tokens))
-    # Right before a link, the mark would make it an image.
-    return html.replace("!<a ", "<span>\\!</span><a ")
-
-
-def _html_of_piece(piece: Piece) -> str:
-    match piece.kind:
-        case "text":
-            return escape(piece.text, quote=False)
-        case "code":
-            return f"<code>{escape(piece.text, quote=False)}</code>"
-        case "raw":
-            return f"<span>{escape(piece.text, quote=False)}</span>"
-        case "break":
-            return "<br>"
-        case "open":
-            mark = piece.mark
-            link = f' href="{escape(mark.href)}" title="{escape(mark.title)}"' if mark.name == "a" else ""
-            return f"<{mark.name}{link}>"
-        case "close":
-            return f"</{piece.mark.name}>"
