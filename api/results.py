@@ -12,6 +12,8 @@ from crawler.model import PUBLIC_TEXT, CrawlView, Record, RecordPage
 #: Small records are sent together in pieces of about this size.
 _PIECE_CHARS = 1 << 16
 _MESSAGES: Mapping[str, str] = {code.value: text for code, text in PUBLIC_TEXT.items()}
+#: What details never replace, nor stand in for.
+_OWN_FIELDS = frozenset({"url", "status", "metadata", "html", "markdown", "json", "reason", "message"})
 
 
 def crawl_fields(crawl: CrawlView) -> dict[str, object]:
@@ -53,10 +55,13 @@ def record_fields(record: Record) -> dict[str, object]:
         fields["html"] = record.html
     if record.markdown is not None:
         fields["markdown"] = record.markdown
+    if record.json is not None:
+        fields["json"] = json.loads(record.json)
     if record.reason:
         fields["reason"] = record.reason
         if record.reason in _MESSAGES:
             fields["message"] = _MESSAGES[record.reason]
+    fields |= {name: value for name, value in record.details.items() if name not in _OWN_FIELDS}
     return fields
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from crawler.doorbell import Doorbell
 from crawler.model import CrawlStatus, ErrorCode, Kind, Outcome, UrlStatus
 from crawler.settings import Settings
+from crawler.store.contents import Contents
 from crawler.store.crawls import Crawls
 from crawler.store.finish import Finisher
 from crawler.store.frontier import Frontier
@@ -19,6 +20,7 @@ from crawler.store.robots import RobotsFiles
 log = logging.getLogger(__name__)
 
 _DELETE_BATCHES_PER_TICK = 5
+_SWEEP = 500
 _ROBOTS_KEPT_SECONDS = 7 * 86_400.0
 
 
@@ -41,6 +43,7 @@ class Maintenance:
     frontier: Frontier
     finisher: Finisher
     robots: RobotsFiles
+    contents: Contents
     doorbell: Doorbell
 
     async def tick(self) -> TickCounts:
@@ -88,6 +91,9 @@ class Maintenance:
             batch = await self.crawls.delete_expired()
             deleted += batch
             if batch == 0:
+                break
+        for _ in range(_DELETE_BATCHES_PER_TICK):
+            if await self.contents.sweep(batch=_SWEEP) < _SWEEP:
                 break
         return deleted + await self.robots.delete_stale(older_than_seconds=_ROBOTS_KEPT_SECONDS)
 

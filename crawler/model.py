@@ -7,8 +7,10 @@ one URL; a fetcher brings a `Response` or a `Failure`; the page pipeline ends in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from pydantic import JsonValue
 
 
 class CrawlStatus(StrEnum):
@@ -192,7 +194,20 @@ class Outcome:
     last_modified: str | None = None
     html: str | None = None
     markdown: str | None = None
+    #: The answer to `jsonOptions`, as JSON text.
+    json: str | None = None
+    #: Members of the record beyond Cloudflare's, by their name on the wire.
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
     browser_seconds: float = 0.0
+    etag: str | None = None
+    #: Of the normalised main text, at most 32 characters; None: the page has none.
+    content_hash: str | None = None
+    #: Every link of the page, whatever the crawl does with them; kept for later crawls of the page.
+    links: tuple[str, ...] = ()
+    #: The page may be used by other crawls that come to this key; None: it may not.
+    reuse_key: str | None = None
+    #: How many crawls in a row have believed the origin that the page is as it was.
+    confirmed: int = 0
     #: URLs to admit to the frontier, in document order (pages) or by priority (sitemaps).
     found: tuple[Found, ...] = ()
     #: Sitemaps to read (only from roles DISCOVERY and SITEMAP).
@@ -247,6 +262,9 @@ class Record:
     last_modified: str | None
     html: str | None
     markdown: str | None
+    #: JSON text.
+    json: str | None
+    details: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from crawler.robots_cache import RobotsCache
 from crawler.service import CrawlService
 from crawler.settings import Settings
 from crawler.store import migrate
+from crawler.store.contents import Contents
 from crawler.store.crawls import Crawls
 from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
@@ -101,7 +102,13 @@ class Runtime:
         self._pipeline = PagePipeline(parts, rng=random.Random(), wall_clock=lambda: datetime.now(UTC))  # noqa: S311
         self._pumps = {kind: self._make_pump(kind) for kind in Kind}
         self.maintenance = Maintenance(
-            settings, self._crawls, self._frontier, self._finisher, robots_files, self._doorbell
+            settings,
+            self._crawls,
+            self._frontier,
+            self._finisher,
+            robots_files,
+            Contents(self.database),
+            self._doorbell,
         )
         self.service = CrawlService(
             settings=settings,

@@ -11,15 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import zstandard
-from sqlalchemy import Executable, bindparam, case, insert, null, select, update
+from sqlalchemy import Executable, bindparam, case, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import CrawlStatus, Outcome, Role, UrlStatus
 from crawler.store.admission import Admission, Admitted, CrawlRow
+from crawler.store.contents import Contents, pack
 from crawler.store.database import Database, encode_rows, now
 from crawler.store.hosts import Hosts, push_back, wake
-from crawler.store.schema import bodies, crawls, urls
+from crawler.store.schema import crawls, urls
 from crawler.store.transitions import append_event, end_crawl
 
 #: Bytes of JSON around a record's texts, rounded up.
@@ -44,6 +44,7 @@ class Finisher:
         self._database = database
         self._hosts = hosts
         self._retention_ms = retention_ms
+        self._contents = Contents(database)
         self._admission = Admission(database, max_sitemaps=max_sitemaps)
         self._settle = _settle_statement(database)
 
@@ -51,7 +52,7 @@ class Finisher:
         """Write these outcomes. Raises Unavailable when the database is away: then nothing was written, or all
         of it; asking again with the same outcomes is safe, because a lease is only finished once."""
         rows = [_row(outcome) for outcome in outcomes]
-        contents = {outcome.lease.url_id: _compress(outcome) for outcome in outcomes}
+        packed = {outcome.lease.url_id: pack(outcome) for outcome in outcomes}
         crawl_ids = sorted({outcome.lease.crawl_id for outcome in outcomes})
         names = {
             item.host
@@ -69,13 +70,8 @@ class Finisher:
             accepted = [outcome for outcome in outcomes if outcome.lease.url_id in done.accepted]
             if not accepted:
                 return done
-            stored = [
-                {"url_id": outcome.lease.url_id, **contents[outcome.lease.url_id]}
-                for outcome in accepted
-                if any(contents[outcome.lease.url_id].values())
-            ]
-            if stored:
-                await connection.execute(insert(bodies), stored)
+            texts = [packed[outcome.lease.url_id] for outcome in accepted]
+            await self._contents.store(connection, [page for page in texts if page is not None])
             by_crawl: dict[str, list[Outcome]] = defaultdict(list)
             for outcome in accepted:
                 by_crawl[outcome.lease.crawl_id].append(outcome)
@@ -164,6 +160,11 @@ def _row(outcome: Outcome) -> Mapping[str, object]:
         "browser_ms": round(outcome.browser_seconds * 1000),
         "record_bytes": _record_bytes(outcome) if terminal else 0,
         "terminal": int(terminal),
+        "details": _details(outcome),
+        "etag": _clean(outcome.etag),
+        "content_hash": outcome.content_hash,
+        "reuse_key": outcome.reuse_key,
+        "confirmed": outcome.confirmed,
     }
 
 
@@ -171,21 +172,22 @@ def _clean(value: str | None) -> str | None:
     return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+def _details(outcome: Outcome) -> str | None:
+    if not outcome.details:
+        return None
+    return _clean(json.dumps(dict(outcome.details), ensure_ascii=False, separators=(",", ":")))
+
+
 def _record_bytes(outcome: Outcome) -> int:
     """Size of this record in an answer: its texts as JSON. Exact for the bodies, so that a page of records can be
     cut at its limit without reading them."""
-    texts = (outcome.lease.url, outcome.final_url, outcome.title, outcome.html, outcome.markdown)
+    texts = (
+        outcome.lease.url, outcome.final_url, outcome.title, outcome.html, outcome.markdown, outcome.json,
+        _details(outcome),
+    )  # fmt: skip
     return _RECORD_OVERHEAD + sum(
         len(json.dumps(text, ensure_ascii=False).encode()) for text in texts if text
     )
-
-
-def _compress(outcome: Outcome) -> dict[str, bytes | None]:
-    compressor = zstandard.ZstdCompressor(level=3)
-    return {
-        name: None if text is None else compressor.compress(text.encode("utf-8", "replace"))
-        for name, text in (("html", outcome.html), ("markdown", outcome.markdown))
-    }
 
 
 def _pushes(accepted: Iterable[Outcome]) -> dict[int, int]:
@@ -213,6 +215,11 @@ def _settle_statement(database: Database) -> Executable:
         browser_ms=int,
         record_bytes=int,
         terminal=int,
+        details=str,
+        etag=str,
+        content_hash=str,
+        reuse_key=str,
+        confirmed=int,
     )
     new = settled.c
     return (
@@ -235,6 +242,11 @@ def _settle_statement(database: Database) -> Executable:
             last_modified=new.last_modified,
             browser_ms=urls.c.browser_ms + new.browser_ms,
             record_bytes=new.record_bytes,
+            details=new.details,
+            etag=new.etag,
+            content_hash=new.content_hash,
+            reuse_key=new.reuse_key,
+            confirmed=new.confirmed,
             finished_at=case((new.terminal == 1, now()), else_=null()),
         )
         .returning(urls.c.id)

@@ -6,17 +6,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import zstandard
 from sqlalchemy import select
 
 from crawler.model import Record, RecordPage, Role, UrlStatus
+from crawler.store.contents import select_bodies, unpack
 from crawler.store.crawls import read_view
 from crawler.store.database import Database
 from crawler.store.schema import bodies, urls
 
 _COLUMNS = (
     urls.c.id, urls.c.seq, urls.c.url, urls.c.status, urls.c.reason, urls.c.http_status, urls.c.final_url,
-    urls.c.title, urls.c.last_modified, urls.c.record_bytes,
+    urls.c.title, urls.c.last_modified, urls.c.record_bytes, urls.c.details,
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ class Records:
     def __init__(self, database: Database, *, page_bytes: int) -> None:
         self._database = database
         self._page_bytes = page_bytes
-        self._bodies = select(bodies).where(bodies.c.url_id.in_(database.members("ids", int)))
+        self._bodies = select_bodies().where(bodies.c.url_id.in_(database.members("ids", int)))
 
     async def read(
         self, account_id: str, crawl_id: str, *, cursor: int, limit: int, status: UrlStatus | None
@@ -70,8 +70,10 @@ class Records:
                 final_url=row.final_url,
                 title=row.title,
                 last_modified=row.last_modified,
-                html=_text(contents[row.id].html) if row.id in contents else None,
-                markdown=_text(contents[row.id].markdown) if row.id in contents else None,
+                html=unpack(contents[row.id].html) if row.id in contents else None,
+                markdown=unpack(contents[row.id].markdown) if row.id in contents else None,
+                json=unpack(contents[row.id].json) if row.id in contents else None,
+                details={} if row.details is None else json.loads(row.details),
             )
             for row in shown
         )
@@ -84,7 +86,3 @@ class Records:
             if total > self._page_bytes and number:
                 return number
         return len(rows)
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else zstandard.decompress(data).decode()

@@ -80,6 +80,8 @@ crawls = Table(
     Column("max_depth", Integer, nullable=False),
     Column("idempotency_key", String(255)),
     Column("request_hash", String(64), nullable=False),
+    #: Equal for crawls of one account whose requests shape a page alike (`crawler.recrawl.fingerprint_text`).
+    Column("fingerprint", String(32), nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
     Column("deadline_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
@@ -106,6 +108,7 @@ crawls = Table(
     CheckConstraint("queued + completed + errored + disallowed + cancelled <= url_limit", name="limit"),
     UniqueConstraint("account_id", "idempotency_key"),
     Index("ix_crawls_account", "account_id", "created_at", "id"),
+    Index("ix_crawls_fingerprint", "fingerprint", "created_at"),
     Index(
         "ix_crawls_running",
         "deadline_at",
@@ -178,6 +181,18 @@ urls = Table(
     #: About the size of the record in an answer, so that pages are cut without reading bodies.
     Column("record_bytes", Integer, nullable=False, server_default="0"),
     Column("finished_at", BigInteger),
+    #: JSON object: members of the record beyond Cloudflare's.
+    Column("details", Text),
+    #: As the origin sent it, byte for byte.
+    Column("etag", Text),
+    #: Of the normalised main text: tells whether the page changed between two crawls.
+    Column("content_hash", String(32)),
+    #: Equal for pages that may stand for one another (`crawler.recrawl.reuse_key`); NULL: this one may not.
+    Column("reuse_key", String(22)),
+    #: How often in a row the origin's "not modified" was believed, crawl after crawl.
+    Column("confirmed", Integer, nullable=False, server_default="0"),
+    #: When the page changed, by the sitemap that named it.
+    Column("lastmod_at", BigInteger),
     _one_of("role", Role),
     _one_of("kind", Kind),
     _one_of("status", UrlStatus),
@@ -201,16 +216,51 @@ urls = Table(
         sqlite_where=text("status = 'leased'"),
     ),
     Index("ix_urls_status", "crawl_id", "status", "seq"),
+    Index(
+        "ix_urls_reuse",
+        "reuse_key",
+        "finished_at",
+        postgresql_where=text("reuse_key IS NOT NULL"),
+        sqlite_where=text("reuse_key IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
+
+contents = Table(
+    "contents",
+    metadata,
+    #: SHA-256 of the text.
+    Column("digest", LargeBinary(32), primary_key=True),
+    #: The text, zstd-compressed UTF-8.
+    Column("data", LargeBinary, nullable=False),
+    #: When it was last stored or seen in use; about, see `crawler.store.contents`.
+    Column("used_at", BigInteger, nullable=False),
+    Index("ix_contents_used", "used_at"),
+)
+
+
+def _content(name: str) -> Column[bytes]:
+    return Column(name, ForeignKey("contents.digest"))
+
 
 bodies = Table(
     "bodies",
     metadata,
     Column("url_id", ForeignKey("urls.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    #: zstd-compressed UTF-8.
-    Column("html", LargeBinary),
-    Column("markdown", LargeBinary),
+    _content("html"),
+    _content("markdown"),
+    _content("json"),
+    #: zstd-compressed JSON: every link of the page, for a crawl that gets the page without fetching it.
+    Column("links", LargeBinary),
+    *(
+        Index(
+            f"ix_bodies_{name}",
+            name,
+            postgresql_where=text(f"{name} IS NOT NULL"),
+            sqlite_where=text(f"{name} IS NOT NULL"),
+        )
+        for name in ("html", "markdown", "json")
+    ),
 )
 
 crawl_secrets = Table(
