@@ -56,7 +56,7 @@ class CrawlService:
         self._hosts = hosts
         self._robots = robots
         self._doorbell = doorbell
-        self._quotas = Quotas(settings.max_running_crawls, settings.max_daily_crawls)
+        self.quotas = Quotas(settings.max_running_crawls, settings.max_daily_crawls)
         #: robots.txt fetches that outlive their POST.
         self._probes: set[asyncio.Task[Rules | Hold | Unreachable]] = set()
 
@@ -73,34 +73,50 @@ class CrawlService:
         Raises InvalidRequest for a target that may not be crawled, or whose content signals refuse the declared
         purposes; RateLimited when a quota is used up.
         """
-        seed = parse_job("", options).seed
-        if is_forbidden_host(seed.host, seed.port, self._policy):
-            raise InvalidRequest("url: this address may not be crawled; name a public http(s) host")
+        new = await self.prepare(account_id, options, idempotency_key=idempotency_key, is_retry=is_retry)
+        crawl_id = await self._crawls.create(new, self.quotas)
+        await self._doorbell.ring(new.kind)
+        return crawl_id
+
+    async def prepare(
+        self,
+        account_id: str,
+        options: CrawlOptions,
+        *,
+        idempotency_key: str | None = None,
+        is_retry: bool = False,
+    ) -> NewCrawl:
+        """All of `create` but the row: what can be found out about a request before it is accepted.
+
+        Raises InvalidRequest like `create`.
+        """
+        seed = self.check_target(options)
         await self._check_signals(seed, options)
         found = Found(seed.href, urls.key(seed.href), seed.host)
         robots_url = f"{seed.origin}/robots.txt"
-        kind = Kind.RENDER if options.render else Kind.STATIC
         public, secret = split_secrets(options)
-        crawl_id = await self._crawls.create(
-            NewCrawl(
-                account_id=account_id,
-                seed=found,
-                options=public.to_json(),
-                kind=kind,
-                url_limit=options.limit,
-                max_depth=options.depth,
-                discovery=None
-                if options.source == "links"
-                else Found(robots_url, urls.key(robots_url), seed.host),
-                request_hash=self._secrets.fingerprint(options.to_json()),
-                secret=secret,
-                idempotency_key=idempotency_key,
-                is_retry=is_retry,
-            ),
-            self._quotas,
+        return NewCrawl(
+            account_id=account_id,
+            seed=found,
+            options=public.to_json(),
+            kind=Kind.RENDER if options.render else Kind.STATIC,
+            url_limit=options.limit,
+            max_depth=options.depth,
+            discovery=None
+            if options.source == "links"
+            else Found(robots_url, urls.key(robots_url), seed.host),
+            request_hash=self._secrets.fingerprint(options.to_json()),
+            secret=secret,
+            idempotency_key=idempotency_key,
+            is_retry=is_retry,
         )
-        await self._doorbell.ring(kind)
-        return crawl_id
+
+    def check_target(self, options: CrawlOptions) -> Url:
+        """The start URL. Raises InvalidRequest for one that may not be crawled, as far as that shows without DNS."""
+        seed = parse_job("", options).seed
+        if is_forbidden_host(seed.host, seed.port, self._policy):
+            raise InvalidRequest("url: this address may not be crawled; name a public http(s) host")
+        return seed
 
     async def read(
         self,

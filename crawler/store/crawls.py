@@ -81,41 +81,50 @@ class Crawls:
 
         Raises InvalidRequest for a key used with another request, RateLimited when a quota is used up.
         """
-        ids = await self._hosts.ensure([new.seed.host])
+        host_id = await self.host_of(new)
         async with self._database.write() as connection:
+            return await self.insert(connection, new, quotas, host_id)
+
+    async def host_of(self, new: NewCrawl) -> int:
+        """The host that `insert` needs, made in a transaction of its own if it is new."""
+        return (await self._hosts.ensure([new.seed.host]))[new.seed.host]
+
+    async def insert(self, connection: AsyncConnection, new: NewCrawl, quotas: Quotas, host_id: int) -> str:
+        """`create` as a part of a larger transaction. After RateLimited that one can go on: nothing was written
+        but the account."""
+        known = await self._find_repeated(connection, new)
+        if known is not None:
+            return known
+        await connection.execute(self._insert_account.values(id=new.account_id, created_at=now()))
+        await self._check_quotas(connection, new.account_id, quotas)
+        crawl_id = str(uuid4())
+        discoveries = 0 if new.discovery is None else 1
+        row = {
+            "id": crawl_id,
+            "account_id": new.account_id,
+            "status": CrawlStatus.RUNNING,
+            "seed_url": new.seed.url,
+            "options": new.options,
+            "kind": new.kind,
+            "url_limit": new.url_limit,
+            "max_depth": new.max_depth,
+            "idempotency_key": new.idempotency_key,
+            "request_hash": new.request_hash,
+            "next_seq": 2,
+            "queued": 1,
+            "sitemaps_open": discoveries,
+        }
+        stamped = self._insert.values(**row, created_at=now(), deadline_at=now() + self._max_crawl_ms)
+        if (await connection.execute(stamped)).first() is None:
+            # Another request with the same key was quicker by a moment.
             known = await self._find_repeated(connection, new)
-            if known is not None:
-                return known
-            await connection.execute(self._insert_account.values(id=new.account_id, created_at=now()))
-            await self._check_quotas(connection, new.account_id, quotas)
-            crawl_id = str(uuid4())
-            discoveries = 0 if new.discovery is None else 1
-            row = {
-                "id": crawl_id,
-                "account_id": new.account_id,
-                "status": CrawlStatus.RUNNING,
-                "seed_url": new.seed.url,
-                "options": new.options,
-                "kind": new.kind,
-                "url_limit": new.url_limit,
-                "max_depth": new.max_depth,
-                "idempotency_key": new.idempotency_key,
-                "request_hash": new.request_hash,
-                "next_seq": 2,
-                "queued": 1,
-                "sitemaps_open": discoveries,
-            }
-            stamped = self._insert.values(**row, created_at=now(), deadline_at=now() + self._max_crawl_ms)
-            if (await connection.execute(stamped)).first() is None:
-                # Another request with the same key was quicker by a moment.
-                known = await self._find_repeated(connection, new)
-                assert known is not None
-                return known
-            if new.secret is not None:
-                await self._secrets.put(connection, crawl_id, new.secret)
-            await self._insert_first_urls(connection, crawl_id, new, ids[new.seed.host])
-            await append_event(connection, crawl_id, "started", {"url": new.seed.url})
-            await wake(connection, self._database, [(ids[new.seed.host], new.kind)])
+            assert known is not None
+            return known
+        if new.secret is not None:
+            await self._secrets.put(connection, crawl_id, new.secret)
+        await self._insert_first_urls(connection, crawl_id, new, host_id)
+        await append_event(connection, crawl_id, "started", {"url": new.seed.url})
+        await wake(connection, self._database, [(host_id, new.kind)])
         return crawl_id
 
     async def _insert_first_urls(
