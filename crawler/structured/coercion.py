@@ -1,0 +1,99 @@
+"""A value that a page gives -> the type that a schema asks for, or None where it is not one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+#: Longer texts are prose, in which a number means nothing.
+_MAX_NUMBER_CHARS = 60
+_NUMBER = re.compile(r"[-+−]?\d[\d.,'  ]*")
+#: What an item stands for where a plain value is asked for.
+_NAME_KEYS = ("name", "headline", "value", "url")
+_IMAGE_KEYS = ("url", "contentUrl")
+_TRUE = frozenset({"true", "yes", "1", "instock", "onlineonly", "limitedavailability"})
+_FALSE = frozenset({"false", "no", "0", "outofstock", "soldout", "discontinued"})
+
+
+def normal(name: str) -> str:
+    """Letters and digits only, lower case: how `date_published` and `datePublished` are the same."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def coerce(value: Any, node: Mapping[str, Any]) -> JsonValue:
+    """One value of a page as what the schema `node` allows; nested items stand for their name."""
+    if isinstance(value, Mapping):
+        value = next(
+            (value[key][0] for key in ("name", "headline", "url", "contentUrl") if value.get(key)), None
+        )
+    if value is None or isinstance(value, Mapping):
+        return None
+    if "enum" in node or "const" in node:
+        return _choose(value, node.get("enum", [node.get("const")]))
+    kinds = node.get("type", ["string"])
+    for kind in [kinds] if isinstance(kinds, str) else kinds:
+        found = _as(kind, value)
+        if found is not None:
+            return found
+    return None
+
+
+def _as(kind: str, value: str | float | bool) -> str | float | bool | None:
+    match kind:
+        case "string":
+            return value if isinstance(value, str) else _plain(value)
+        case "boolean":
+            word = value if isinstance(value, bool) else normal(re.split(r"[/#]", str(value))[-1])
+            return (
+                True if word in _TRUE or word is True else False if word in _FALSE or word is False else None
+            )
+        case "number" | "integer":
+            number = _number(value)
+            if number is None or (kind == "integer" and number != int(number)):
+                return None
+            return int(number) if number == int(number) else number
+        case _:
+            return None
+
+
+def _plain(value: float | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(value: str | float | bool) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value if abs(value) < 1e15 else None
+    found = _NUMBER.search(value) if len(value) <= _MAX_NUMBER_CHARS else None
+    if found is None:
+        return None
+    digits = re.sub(r"['  ]", "", found[0]).replace("−", "-").rstrip(".,")
+    return float(_with_point(digits))
+
+
+def _with_point(digits: str) -> str:
+    """The one decimal point that was meant: `1,299.00`, `1.299,00`, `1,299` and `9,5` are all written."""
+    comma, point = digits.rfind(","), digits.rfind(".")
+    if comma >= 0 and point >= 0:
+        thousands = "," if comma < point else "."
+    elif comma >= 0:
+        thousands = "," if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", digits) else "."
+    else:
+        thousands = "." if digits.count(".") > 1 else ","
+    plain = digits.replace(thousands, "").replace(",", ".")
+    whole, _, fraction = plain.rpartition(".")
+    return f"{whole.replace('.', '')}.{fraction}" if whole else plain
+
+
+def _choose(value: JsonValue, choices: list[JsonValue]) -> JsonValue:
+    """The choice that is written the same, or the same but for case and punctuation: `InStock` is `in_stock`."""
+    if value in choices:
+        return value
+    word = normal(re.split(r"[/#]", str(value))[-1])
+    return next(
+        (choice for choice in choices if isinstance(choice, str) and word and normal(choice) == word), None
+    )

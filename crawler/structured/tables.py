@@ -1,0 +1,59 @@
+"""Tables and definition lists that hold data: labels with values, and rows under headings."""
+
+from __future__ import annotations
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from crawler.structured.texts import text_of
+
+MAX_TABLES = 50
+MAX_ROWS = 200
+MAX_CELLS = 30
+MAX_PAIRS = 300
+_MAX_LABEL_CHARS = 80
+_MAX_CELL_CHARS = 1_000
+
+Row = dict[str, str]
+
+
+def read_tables(parser: LexborHTMLParser) -> tuple[dict[str, str], tuple[tuple[Row, ...], ...]]:
+    """Pairs by label, the first of each, and the rows of tables with a heading line. Layout tables give nothing."""
+    pairs: dict[str, str] = {}
+    tables: list[tuple[Row, ...]] = []
+    for table in parser.css("table")[:MAX_TABLES]:
+        if table.css_first("table table") is not None:
+            continue
+        rows = [_cells(row) for row in table.css("tr")[:MAX_ROWS]]
+        rows = [row for row in rows if row]
+        if rows and len(rows[0]) > 1 and all(cell.tag == "th" for cell in rows[0]):
+            heading = [text_of(cell, _MAX_LABEL_CHARS) for cell in rows[0]]
+            body = [_row(heading, row) for row in rows[1:] if len(row) == len(heading)]
+            if body:
+                tables.append(tuple(body))
+        else:
+            for row in rows:
+                if len(row) == 2:
+                    _add(pairs, row[0], row[1])
+    for label in parser.css("dl > dt, dl > div > dt")[:MAX_PAIRS]:
+        value = label.next
+        while value is not None and value.tag == "-text":
+            value = value.next
+        if value is not None and value.tag == "dd":
+            _add(pairs, label, value)
+    return pairs, tuple(tables)
+
+
+def _cells(row: LexborNode) -> list[LexborNode]:
+    return [cell for cell in row.iter() if cell.tag in {"td", "th"}][:MAX_CELLS]
+
+
+def _row(heading: list[str], cells: list[LexborNode]) -> Row:
+    texts = [text_of(cell, _MAX_CELL_CHARS) for cell in cells]
+    return {label: text for label, text in zip(heading, texts, strict=True) if label and text}
+
+
+def _add(pairs: dict[str, str], label: LexborNode, value: LexborNode) -> None:
+    name = text_of(label, _MAX_LABEL_CHARS + 1).rstrip(": ")
+    text = text_of(value, _MAX_CELL_CHARS)
+    if name and text and len(name) <= _MAX_LABEL_CHARS and len(pairs) < MAX_PAIRS:
+        pairs.setdefault(name, text)
