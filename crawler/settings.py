@@ -149,6 +149,27 @@ class Settings(BaseSettings):
     max_dom_nodes: int = Field(500_000, ge=1000, description="nodes of a rendered document")
     max_html_bytes: int = Field(8 << 20, ge=1024, description="serialised DOM")
 
+    # --- language models --------------------------------------------------------------------------------------
+    ai_base_url: str = Field(
+        "", description="default OpenAI-compatible endpoint, https://host/v1; may be a private address"
+    )
+    ai_api_key: str = Field("", repr=False, description="key of AI_BASE_URL; empty: none is sent")
+    ai_model: str = Field("", max_length=256, description="model of AI_BASE_URL for crawls that name none")
+    ai_providers: str = Field(
+        "", repr=False, description="models that a request may name: JSON, or @file; see docs/json.md"
+    )
+    ai_timeout_seconds: float = Field(60.0, gt=0, le=600, description="one answer of a model")
+    ai_concurrency: int = Field(4, ge=1, le=256, description="questions to models at once per process")
+    ai_max_input_chars: int = Field(60_000, ge=1_000, le=2_000_000, description="page text sent, rest is cut")
+    ai_max_output_tokens: int = Field(4_096, ge=16, le=131_072, description="longest answer of a model")
+    ai_max_page_tokens: int = Field(
+        100_000, ge=100, description="tokens for one page, all questions together"
+    )
+    ai_max_crawl_tokens: int = Field(2_000_000, ge=0, description="tokens for one crawl; 0: no limit")
+    ai_max_crawl_cost: float = Field(
+        0, ge=0, description="cost of one crawl by the prices given; 0: no limit"
+    )
+
     # --- work -------------------------------------------------------------------------------------------------
     static_slots: int = Field(32, ge=1, le=1000, description="pages in flight per static worker process")
     render_slots: int = Field(4, ge=1, le=64, description="pages in flight per rendering worker process")
