@@ -22,6 +22,7 @@ class _Content:
     title: str
     links: Iterable[str]
     markdown: str | None
+    content_hash: str
 
 
 class Contents:
@@ -50,22 +51,26 @@ class Contents:
             log.info("%s has plain text for Markdown: %s", outcome.lease.url, extract.fault.detail)
         page = extract.page
         links = [link.url for link in page.links]
-        return self._with_content(outcome, job, _Content(html, page.title, links, extract.markdown))
+        return self._with_content(
+            outcome, job, _Content(html, page.title, links, extract.markdown, page.content_hash)
+        )
 
     async def add_rendered(self, outcome: Outcome, job: Job, rendered: Rendered) -> Outcome:
         """A page after its scripts ran: the browser has named its title and links."""
-        markdown = None
-        if "markdown" in job.options.formats:
-            converted = await self._converter.convert(rendered.html, rendered.response.url)
-            if isinstance(converted, Failure):
-                return replace(outcome, status=UrlStatus.ERRORED, reason=converted.code)
-            markdown = converted
-        content = _Content(rendered.html, rendered.title, rendered.links, markdown)
+        markdown_wanted = "markdown" in job.options.formats
+        extract = await self._converter.extract(
+            rendered.html, rendered.response.url, markdown=markdown_wanted
+        )
+        if isinstance(extract, Failure):
+            return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)
+        content = _Content(
+            rendered.html, rendered.title, rendered.links, extract.markdown, extract.page.content_hash
+        )
         return self._with_content(outcome, job, content)
 
     def _with_content(self, outcome: Outcome, job: Job, content: _Content) -> Outcome:
         """Add what the crawl asked for. Links of error pages and of pages off the site are not followed."""
-        outcome = replace(outcome, title=content.title)
+        outcome = replace(outcome, title=content.title, content_hash=content.content_hash or None)
         html = content.html if "html" in job.options.formats else None
         if len(html or "") + len(content.markdown or "") > self._settings.max_record_bytes:
             return replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.TOO_LARGE)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from crawler.changes import content_hash
 from crawler.extract.encoding import clean, decode
+from crawler.extract.metadata import Metadata, MetaReader, shorten
+from crawler.extract.main_text import main_text
 from crawler.model import Link
 from crawler.urls import resolve
 
-#: Longest title, and longest value of any other metadata.
-MAX_META_CHARS = 1024
-MAX_OPEN_GRAPH = 50
 MAX_BASE_CHARS = 8192
 
 #: All that is looked at, in document order. Forms are never submitted, scripts never read.
@@ -34,18 +34,6 @@ _REFRESH = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
-    """What a page says about itself. Texts are cut at `MAX_META_CHARS`; absent is empty."""
-
-    description: str = ""
-    language: str = ""
-    canonical: str = ""
-    #: The `robots` meta, as written: recorded, not obeyed here.
-    robots: str = ""
-    open_graph: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """What one parse tells. `links` are absolute http(s) URLs without fragment, each once, in document order."""
 
@@ -56,6 +44,8 @@ class Page:
     links_dropped: int
     base_url: str
     metadata: Metadata
+    #: Equal for two fetches of a page whose title and main text have not changed (`crawler.changes`); "": not known.
+    content_hash: str = ""
 
 
 def parse(
@@ -89,14 +79,14 @@ def describe(parser: LexborHTMLParser, text: str, *, url: str, max_links: int, m
         links_dropped=dropped,
         base_url=base_url,
         metadata=Metadata(
-            description=scan.named.get("description", ""),
-            language=_shorten(language or ""),
+            language=shorten(language or ""),
             canonical=resolve(base_url, scan.canonical, max_chars=max_url_chars) or ""
             if scan.canonical
             else "",
-            robots=scan.named.get("robots", ""),
-            open_graph=scan.open_graph,
+            open_graph=scan.meta.open_graph,
+            **scan.meta.named,
         ),
+        content_hash=content_hash(scan.title or "", main_text(parser)),
     )
 
 
@@ -108,8 +98,7 @@ class _Scan:
     canonical: str | None = None
     #: Link targets as written, each once, in document order.
     references: dict[str, None] = field(default_factory=dict)
-    named: dict[str, str] = field(default_factory=dict)
-    open_graph: dict[str, str] = field(default_factory=dict)
+    meta: MetaReader = field(default_factory=MetaReader)
 
     def read(self, node: LexborNode) -> None:
         attributes = node.attributes
@@ -124,7 +113,7 @@ class _Scan:
             case "meta":
                 reference = self._read_meta(attributes)
             case "title" if self.title is None and not _is_in_svg(node):
-                self.title = _shorten(node.text())
+                self.title = shorten(node.text())
         if reference:
             self.references[reference] = None
 
@@ -140,11 +129,7 @@ class _Scan:
 
     def _read_meta(self, attributes: Mapping[str, str | None]) -> str | None:
         content = attributes.get("content") or ""
-        key = (attributes.get("property") or attributes.get("name") or "")[:MAX_META_CHARS].strip().lower()
-        if key.startswith("og:") and len(self.open_graph) < MAX_OPEN_GRAPH:
-            self.open_graph.setdefault(key, _shorten(content))
-        elif key in ("description", "robots"):
-            self.named.setdefault(key, _shorten(content))
+        self.meta.read(attributes, content)
         is_refresh = (attributes.get("http-equiv") or "").lower() == "refresh"
         return _refresh_target(content) if is_refresh else None
 
@@ -178,8 +163,3 @@ def _is_in_svg(node: LexborNode) -> bool:
             return True
         parent = parent.parent
     return False
-
-
-def _shorten(text: str) -> str:
-    # The first slice keeps a title of megabytes cheap; white space may use up part of it, which is no loss.
-    return " ".join(text[: 8 * MAX_META_CHARS].split())[:MAX_META_CHARS]
