@@ -40,12 +40,18 @@ class Egress:
     """Opens TCP connections under the egress rules. One per process; `close()` it at the end."""
 
     def __init__(
-        self, settings: Settings, *, resolver: Resolver | None = None, also_allow_host: str | None = None
+        self,
+        settings: Settings,
+        *,
+        resolver: Resolver | None = None,
+        also_allow_host: str | None = None,
+        follows_moves: bool = False,
     ) -> None:
         """`also_allow_host` may be anywhere, because the person at the keyboard typed it: on this machine, say.
 
         Its first answers are what that person meant. Later ones are judged like anybody's, or a page could have its
-        name point to a service on this machine next. Raises ConfigurationError when an egress setting makes no sense.
+        name point to a service on this machine next; unless it `follows_moves`, for a host of the operator's to which
+        nothing that is crawled can send a request. Raises ConfigurationError when an egress setting makes no sense.
         """
         self.policy = Policy.of(settings, also_allow_host=also_allow_host)
         self._dns_timeout_seconds = settings.dns_timeout_seconds
@@ -57,6 +63,7 @@ class Egress:
         system = resolver or SystemResolver(local_names=frozenset({trusted} if trusted else ()))
         self._resolver = HostTable(self.policy.names, otherwise=system)
         self._trusted: frozenset[Address] = frozenset()
+        self._follows_moves = follows_moves
         self._own_ports: set[tuple[Address, int]] = set()
 
     def close(self) -> None:
@@ -96,7 +103,7 @@ class Egress:
         if not answers:
             return Failure(ErrorCode.DNS_FAILURE, f"{host} has no address")
         addresses = tuple(dict.fromkeys(normal_address(answer) for answer in answers))
-        if host == self.policy.trusted_host and not self._trusted:
+        if host == self.policy.trusted_host and (self._follows_moves or not self._trusted):
             self._trusted = frozenset(addresses)
         for address in addresses:
             if not self._permits(host, address, port):
