@@ -104,6 +104,10 @@ FLAGS = (
         help="Use stored copies up to this many seconds old.  [default: 86400]",
     ),
     _flag(
+        RESULTS, "incremental", "--incremental",
+        help="Fetch in full only what has changed since the same crawl before. --max-age does not count.",
+    ),
+    _flag(
         RESULTS, "jsonOptions", "--json-options", type=OBJECT,
         help="For --format json: an object with prompt, response_format, custom_ai, or @file.",
     ),

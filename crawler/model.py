@@ -166,6 +166,8 @@ class Lease:
     #: Milliseconds since the epoch by the database's clock; the host's next time as this lease set it.
     next_fetch_at: int
     interval_ms: int
+    #: As in `Found`.
+    lastmod_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,8 @@ class Found:
     key: str
     host: str
     skip_reason: str = ""
+    #: When the page changed by the sitemap that names it, milliseconds since the epoch.
+    lastmod_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,7 @@ class Outcome:
     links: tuple[str, ...] = ()
     #: The page may be used by other crawls that come to this key; None: it may not.
     reuse_key: str | None = None
-    #: How many crawls in a row have believed the origin that the page is as it was.
+    #: How many crawls in a row have believed the origin that the page is as it was; see `crawler.recrawl`.
     confirmed: int = 0
     #: URLs to admit to the frontier, in document order (pages) or by priority (sitemaps).
     found: tuple[Found, ...] = ()
@@ -215,8 +219,31 @@ class Outcome:
     #: For QUEUED: seconds until the next attempt, and whether this attempt does not count.
     retry_after_seconds: float = 0.0
     give_attempt_back: bool = False
+    #: Nothing was sent to the host: its turn is free for another URL.
+    unused_turn: bool = False
     #: How long the host shall be left alone, seconds (429, 503, refused connections).
     host_backoff_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A completed page as an earlier crawl has it, with all that another crawl needs in its place."""
+
+    http_status: int
+    final_url: str
+    title: str | None
+    last_modified: str | None
+    etag: str | None
+    html: str | None
+    markdown: str | None
+    json: str | None
+    details: Mapping[str, JsonValue]
+    content_hash: str | None
+    links: tuple[str, ...]
+    reuse_key: str | None
+    confirmed: int
+    #: Since it was fetched or last confirmed.
+    age_seconds: int
 
 
 @dataclass(frozen=True, slots=True)

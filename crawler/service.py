@@ -17,6 +17,7 @@ from crawler.fetch.addresses import Policy, is_forbidden_host
 from crawler.jobs import parse_job
 from crawler.model import CrawlStatus, CrawlView, Found, Kind, RecordPage, UrlStatus
 from crawler.options import CrawlOptions, split_secrets
+from crawler.recrawl import shape
 from crawler.robots import signal_conflict
 from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
@@ -49,6 +50,7 @@ class CrawlService:
         robots: RobotsCache,
         doorbell: Doorbell,
     ) -> None:
+        self._settings = settings
         self._policy = policy
         self._crawls = crawls
         self._secrets = secrets
@@ -106,6 +108,7 @@ class CrawlService:
             if options.source == "links"
             else Found(robots_url, urls.key(robots_url), seed.host),
             request_hash=self._secrets.fingerprint(options.to_json()),
+            fingerprint=self._secrets.fingerprint(shape(account_id, options, self._settings))[:32],
             secret=secret,
             idempotency_key=idempotency_key,
             is_retry=is_retry,

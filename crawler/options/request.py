@@ -15,6 +15,7 @@ from pydantic import (
 from crawler import urls
 from crawler.options.credentials import Authenticate, Cookies, Headers, check_cookie
 from crawler.options.extraction import JsonOptions
+from crawler.options.markdown import MarkdownOptions
 from crawler.options.rendering import (
     GotoOptions,
     RequestPatterns,
@@ -85,6 +86,9 @@ class StaticOptions(Closed):
     max_age: Annotated[
         float, Field(ge=0, le=MAX_AGE_SECONDS, description="use copies up to so old, seconds")
     ] = 86_400
+    incremental: bool = Field(
+        False, description="ask pages of the crawl before whether they have changed; maxAge does not count"
+    )
     modified_since: Annotated[Whole, Field(gt=0)] | None = Field(
         None, description="leave out older pages; Unix time within the last year"
     )
@@ -95,6 +99,7 @@ class StaticOptions(Closed):
     ] = ("search", "ai-input", "ai-train")
     content_use: ContentUse = Field("full", description="checked against Content-Signal")
     json_options: JsonOptions | None = Field(None, description="for the format json")
+    markdown_options: MarkdownOptions = Field(MarkdownOptions(), description="for the format markdown")
     scope: ScopeOptions = Field(ScopeOptions(), alias="options", description="which URLs belong to the crawl")
 
     @property

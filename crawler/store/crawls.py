@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,6 +39,8 @@ class NewCrawl:
     #: robots.txt of the seed's origin, where the sitemaps are named; None: no sitemaps are read.
     discovery: Found | None
     request_hash: str
+    #: See `crawler.recrawl.shape`.
+    fingerprint: str = ""
     #: The part of the request that is kept encrypted, as JSON; None: there is none.
     secret: str | None = None
     idempotency_key: str | None = None
@@ -110,6 +112,7 @@ class Crawls:
             "max_depth": new.max_depth,
             "idempotency_key": new.idempotency_key,
             "request_hash": new.request_hash,
+            "fingerprint": new.fingerprint,
             "next_seq": 2,
             "queued": 1,
             "sitemaps_open": discoveries,
@@ -308,14 +311,18 @@ class Crawls:
         return len(rows)
 
 
+_VIEW = select(crawls).where(
+    crawls.c.id == bindparam("crawl_id"),
+    crawls.c.account_id == bindparam("account_id"),
+    (crawls.c.expires_at.is_(None)) | (crawls.c.expires_at > now()),
+)
+
+
 async def read_view(connection: AsyncConnection, account_id: str, crawl_id: str) -> CrawlView:
     """The crawl of this account. Raises NotFound. An expired crawl is gone even before its rows are deleted."""
-    statement = select(crawls).where(
-        crawls.c.id == crawl_id,
-        crawls.c.account_id == account_id,
-        (crawls.c.expires_at.is_(None)) | (crawls.c.expires_at > now()),
+    row = (
+        (await connection.execute(_VIEW, {"crawl_id": crawl_id, "account_id": account_id})).mappings().first()
     )
-    row = (await connection.execute(statement)).mappings().first()
     if row is None:
         raise NotFound
     return _view(row)

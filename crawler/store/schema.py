@@ -71,6 +71,8 @@ crawls = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    #: The crawl that this one continues or retries. No foreign key: it may be deleted before this one is.
+    Column("parent_id", String(36)),
     Column("status", String(32), nullable=False),
     Column("seed_url", Text, nullable=False),
     #: The validated request as JSON, `crawler.options.CrawlOptions`.
@@ -80,7 +82,7 @@ crawls = Table(
     Column("max_depth", Integer, nullable=False),
     Column("idempotency_key", String(255)),
     Column("request_hash", String(64), nullable=False),
-    #: Equal for crawls of one account whose requests shape a page alike (`crawler.recrawl.fingerprint_text`).
+    #: Equal for crawls of one account whose requests shape a page alike (`crawler.recrawl.shape`).
     Column("fingerprint", String(32), nullable=False, server_default=""),
     Column("created_at", BigInteger, nullable=False),
     Column("deadline_at", BigInteger, nullable=False),
@@ -100,7 +102,7 @@ crawls = Table(
     #: Frontier rows that are no records: sitemaps still to read, and sitemaps named so far.
     Column("sitemaps_open", Integer, nullable=False, server_default="0"),
     Column("sitemaps_total", Integer, nullable=False, server_default="0"),
-    #: Pages whose links wait in `held_links`.
+    #: Pages with links in `held_links`: those wait for their turn, or are beyond the limit when the crawl has ended.
     Column("held", Integer, nullable=False, server_default="0"),
     _one_of("status", CrawlStatus),
     _one_of("kind", Kind),
@@ -269,6 +271,15 @@ crawl_secrets = Table(
     Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
     #: See `crawler.store.secrets`.
     Column("sealed", LargeBinary, nullable=False),
+)
+
+crawl_spend = Table(
+    "crawl_spend",
+    metadata,
+    Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
+    #: What language models were asked and what that cost: see `crawler.store.spend`.
+    Column("tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost", BigInteger, nullable=False, server_default="0"),
 )
 
 held_links = Table(
