@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from api import schemas
 from api.body import read_body
 from api.deps import CacheTtl, ReadableAccount, ServicesNow, WholeNumber, WritableAccount, refuse_repeats
-from api.results import encode_page, list_fields
+from api.results import encode_page, is_small, list_fields
 from crawler.errors import InvalidRequest, NotFound
 from crawler.model import CrawlStatus, UrlStatus
 from crawler.options import parse_options
@@ -35,7 +35,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 router = APIRouter(dependencies=[Depends(refuse_repeats)])
 
 
-def _known_form(crawl_id: Annotated[str, Path(min_length=1, description="id of the crawl")]) -> str:
+async def _known_form(crawl_id: Annotated[str, Path(min_length=1, description="id of the crawl")]) -> str:
     """An id of another form than ours is simply unknown; the database need not be asked."""
     if not _CRAWL_ID.fullmatch(crawl_id):
         raise NotFound
@@ -83,6 +83,9 @@ async def read_crawl(
     """A crawl and its records, page by page."""
     wanted = None if status is None else UrlStatus(status)
     page = await services.runtime.service.read(account, crawl_id, cursor=cursor, limit=limit, status=wanted)
+    if is_small(page):
+        content = b"".join([piece async for piece in encode_page(page)])
+        return Response(content, media_type="application/json", headers=_HEADERS)
     return StreamingResponse(encode_page(page), media_type="application/json", headers=_HEADERS)
 
 

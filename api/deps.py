@@ -38,8 +38,9 @@ class Services:
         return parts
 
 
-def services(request: Request) -> Services:
-    """The parts of the server that got this request."""
+async def services(request: Request) -> Services:
+    """The parts of the server that got this request. A coroutine, like all that routes ask for: FastAPI would run
+    a plain function in a thread."""
     found: Services = request.app.state.services
     return found
 

@@ -65,6 +65,12 @@ def record_fields(record: Record) -> dict[str, object]:
     return fields
 
 
+def is_small(page: RecordPage) -> bool:
+    """Whether the answer may be made in one go: a stream has a price of its own."""
+    texts = (text for record in page.records for text in (record.html, record.markdown, record.json))
+    return len(page.records) * 1_000 + sum(len(text) for text in texts if text) <= _PIECE_CHARS
+
+
 async def encode_page(page: RecordPage) -> AsyncIterator[bytes]:
     """The whole answer to GET, in pieces, so that another request waits for one record at most."""
     fields = crawl_fields(page.crawl)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from crawler.model import Record, RecordPage, Role, UrlStatus
 from crawler.store.contents import select_bodies, unpack
@@ -27,6 +27,7 @@ class Records:
         self._database = database
         self._page_bytes = page_bytes
         self._bodies = select_bodies().where(bodies.c.url_id.in_(database.members("ids", int)))
+        self._pages = {status: _select_page(status) for status in (None, *UrlStatus)}
 
     async def read(
         self, account_id: str, crawl_id: str, *, cursor: int, limit: int, status: UrlStatus | None
@@ -37,24 +38,12 @@ class Records:
         The cursor is the last record's place in discovery order, so pages neither skip nor repeat while the
         crawl runs or when a status filter is added.
         """
-        statement = (
-            select(*_COLUMNS)
-            .where(urls.c.crawl_id == crawl_id, urls.c.seq > cursor, urls.c.role == Role.PAGE)
-            .order_by(urls.c.seq)
-            .limit(limit + 1)
-        )
-        match status:
-            case None:
-                pass
-            case UrlStatus.QUEUED:
-                statement = statement.where(urls.c.status.in_([UrlStatus.QUEUED, UrlStatus.LEASED]))
-            case _:
-                statement = statement.where(urls.c.status == status)
+        place = {"crawl_id": crawl_id, "cursor": cursor, "count": limit + 1}
         async with self._database.read() as connection:
             view = await read_view(connection, account_id, crawl_id)
             if limit == 0:
                 return RecordPage(view, (), None)
-            rows = (await connection.execute(statement)).all()
+            rows = (await connection.execute(self._pages[status], place)).all()
             shown = rows[: self._fitting(rows[:limit])]
             ids = json.dumps([row.id for row in shown if row.record_bytes])
             contents = {
@@ -86,3 +75,24 @@ class Records:
             if total > self._page_bytes and number:
                 return number
         return len(rows)
+
+
+def _select_page(status: UrlStatus | None) -> Select[Any]:
+    """The records after `cursor`, `count` of them; built once, because that takes longer than to run it."""
+    statement = (
+        select(*_COLUMNS)
+        .where(
+            urls.c.crawl_id == bindparam("crawl_id"),
+            urls.c.seq > bindparam("cursor"),
+            urls.c.role == Role.PAGE,
+        )
+        .order_by(urls.c.seq)
+        .limit(bindparam("count"))
+    )
+    match status:
+        case None:
+            return statement
+        case UrlStatus.QUEUED:
+            return statement.where(urls.c.status.in_([UrlStatus.QUEUED, UrlStatus.LEASED]))
+        case _:
+            return statement.where(urls.c.status == status)
