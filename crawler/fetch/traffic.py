@@ -42,6 +42,8 @@ class Traffic:
         self._pending: str | None = None
         #: `net::ERR_…` of the last document that did not come.
         self.error_text = ""
+        #: `net::ERR_…` that ended the document in the tab before its end.
+        self.broken_text = ""
         #: On the wire, of all answers that are complete.
         self.wire_bytes = 0
         #: Types of requests (Network.ResourceType) by request id.
@@ -50,6 +52,8 @@ class Traffic:
         self._open: set[str] = set()
         self._streams: set[str] = set()
         self._answers: dict[str, Answer] = {}
+        #: Decoded bytes of main documents so far.
+        self._document_bytes: dict[str, int] = {}
 
     def lose(self) -> None:
         """The tab is gone: wake whoever waits for it."""
@@ -67,6 +71,7 @@ class Traffic:
             "Page.lifecycleEvent": self._on_lifecycle,
             "Network.requestWillBeSent": self._on_request,
             "Network.responseReceived": self._on_response,
+            "Network.dataReceived": self._on_data,
             "Network.loadingFinished": self._on_finished,
             "Network.loadingFailed": self._on_finished,
         }
@@ -91,6 +96,11 @@ class Traffic:
         if self.loader in self._answers:
             return self._answers[self.loader]
         return None if self.loader else next(reversed(self._answers.values()), None)
+
+    @property
+    def document_bytes(self) -> int:
+        """How much of the document in the tab has come, without its Content-Encoding."""
+        return self._document_bytes.get(self.loader, 0)
 
     def has_reached(self, *events: str) -> bool:
         """Whether the document in the tab has fired these life-cycle events, and no other is on its way."""
@@ -129,6 +139,7 @@ class Traffic:
         self.loader = loader
         if self._pending == loader:
             self._pending = None
+        self.broken_text = ""
         self._reached.clear()
         self._open &= {loader, self._pending}
         self._streams.clear()
@@ -148,6 +159,12 @@ class Traffic:
             mime_type = response["mimeType"].lower()
             self._answers[event["loaderId"]] = Answer(response["url"], response["status"], headers, mime_type)
 
+    def _on_data(self, event: dict[str, Any]) -> None:
+        request_id: str = event["requestId"]
+        if request_id in self._answers:
+            self._document_bytes[request_id] = self._document_bytes.get(request_id, 0) + event["dataLength"]
+            self._changed.set()
+
     def _on_finished(self, event: dict[str, Any]) -> None:
         request_id: str = event["requestId"]
         self.wire_bytes += max(0, int(event.get("encodedDataLength", 0)))
@@ -157,6 +174,9 @@ class Traffic:
             # It became a download, an empty answer or an error page; the latter will commit.
             self._pending = None
             self.error_text = event["errorText"]
+        elif request_id == self.loader and "errorText" in event and not event.get("canceled"):
+            # The page itself may stop its loading; nobody else may, or half a page would pass for a whole one.
+            self.broken_text = event["errorText"]
         self._changed.set()
 
     def _is_main_document(self, event: dict[str, Any]) -> bool:

@@ -225,7 +225,15 @@ class _Visit:
     def _broken_limit(self) -> Failure | None:
         if self._traffic.lost:
             return Failure(ErrorCode.BROWSER_CRASHED, "the page is gone", retryable=True)
-        return self._network.overrun
+        if self._network.overrun is not None:
+            return self._network.overrun
+        if self._traffic.document_bytes > self._settings.max_document_bytes:
+            return Failure(
+                ErrorCode.TOO_LARGE, f"more than {self._settings.max_document_bytes} bytes decoded"
+            )
+        if self._traffic.broken_text:
+            return net_errors.failure(self._traffic.broken_text)
+        return None
 
     def _not_arrived(self, error: str | Failure) -> Rendered | Failure | Refusal:
         over = self._over()
