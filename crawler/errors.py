@@ -8,6 +8,7 @@ CrawlError
 ├── Forbidden             a known token without the needed scope
 ├── RateLimited           too many requests; says when to come back
 ├── Unavailable           a part we depend on is away; says when to come back
+├── LeaseLost             the URL is somebody else's by now
 ├── SecretLost            no key opens what a crawl keeps encrypted
 └── ConfigurationError    a setting is wrong; the process must not start
 """
@@ -55,6 +56,10 @@ class Unavailable(CrawlError):
     def __init__(self, message: str | None = None, retry_after_seconds: int = 5) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class LeaseLost(CrawlError):
+    """The lease has run out, and the URL may be somebody else's by now."""
 
 
 class SecretLost(CrawlError):

@@ -112,7 +112,7 @@ class PagePipeline:
         await self._turns.take(lease)
 
         async def may_follow(_from: str, to: str) -> Refusal | None:
-            return await self._may_follow(to, job)
+            return await self._may_follow(to, lease, job)
 
         answer = await self._fetcher.fetch(
             lease.url,
@@ -145,7 +145,7 @@ class PagePipeline:
                 await self._turns.take(lease)
                 self._turns.note_sent(lease.host)
                 return None
-            return await self._may_follow(url, job)
+            return await self._may_follow(url, lease, job)
 
         async with self._tabs:
             answer = await self._renderer.render(
@@ -170,7 +170,7 @@ class PagePipeline:
             case other:
                 assert_never(other)
 
-    async def _may_follow(self, url: str, job: Job) -> Refusal | None:
+    async def _may_follow(self, url: str, lease: Lease, job: Job) -> Refusal | None:
         """One more hop: the target's own robots.txt and its own turn. Off-site redirects are followed, as
         Cloudflare does (contract B.6); what an exclude pattern names is not fetched by a detour either."""
         if job.scope.decide(url) == "excluded":
@@ -179,7 +179,7 @@ class PagePipeline:
         rules = self._robots.known(origin)
         while rules is None:
             host = urls.host_of(url)
-            await self._turns.wait_for_next(host)
+            await self._turns.wait_for_next(lease, host)
             answer = await self._robots.get(origin, (await self._hosts.ensure([host]))[host])
             if isinstance(answer, Hold):
                 await asyncio.sleep(answer.seconds)
@@ -190,7 +190,7 @@ class PagePipeline:
             return verdict if isinstance(verdict, Refusal) else Refusal(UrlStatus.ERRORED, verdict.code)
         refused = _judge(rules, url, job)
         if refused is None:
-            await self._turns.wait_for_next(urls.host_of(url))
+            await self._turns.wait_for_next(lease, urls.host_of(url))
         return refused
 
     def _outcome(self, lease: Lease, response: Response) -> Outcome:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from crawler.doorbell import Doorbell
-from crawler.errors import Unavailable
+from crawler.errors import LeaseLost, Unavailable
 from crawler.model import Kind, Lease, Outcome, UrlStatus
 from crawler.page import PagePipeline
 from crawler.settings import Settings
@@ -63,7 +63,8 @@ class Pump:
         self._max_attempts = settings.max_attempts
         self._monotonic = monotonic
         self._writer = Writer(finisher, on_queued=self.ring, give_up_seconds=settings.lease_seconds)
-        self._flights: dict[int, _Flight] = {}
+        #: By token too: a URL may be leased again before its last, lost flight is cleaned up.
+        self._flights: dict[tuple[str, int], _Flight] = {}
         self._wake = asyncio.Event()
         #: Nothing is due before, as far as we know; a ring means that we do not know any more.
         self._idle_until = 0.0
@@ -133,7 +134,7 @@ class Pump:
             self._held_at = self._monotonic()
         for lease in leased.leases:
             task = asyncio.create_task(self._run(lease), name=f"page-{lease.url_id}")
-            self._flights[lease.url_id] = _Flight(lease, task)
+            self._flights[lease.token, lease.url_id] = _Flight(lease, task)
         if self._flights and (self._heart is None or self._heart.done()):
             # It lasts as long as there are pages in flight, which may be longer than this run.
             self._heart = asyncio.create_task(self._beat(), name=f"heartbeat-{self.kind}")
@@ -151,17 +152,19 @@ class Pump:
             if outcome is not None:
                 await self._writer.write(outcome)
         finally:
-            self._flights.pop(lease.url_id, None)
+            del self._flights[lease.token, lease.url_id]
             self._wake.set()
 
     async def _outcome(self, lease: Lease) -> Outcome | None:
         try:
             return await self._pipeline.run(lease)
         except asyncio.CancelledError:
-            flight = self._flights.get(lease.url_id)
-            if flight is not None and flight.lost:
+            if self._flights[lease.token, lease.url_id].lost:
                 return None
             return Outcome(lease, UrlStatus.QUEUED, "released", give_attempt_back=True)
+        except LeaseLost:
+            log.warning("page %s is somebody else's by now", lease.url)
+            return None
         except Unavailable as error:
             log.warning("page %s handed back: %s", lease.url, error.message)
             return Outcome(
@@ -178,22 +181,24 @@ class Pump:
         """Hold on to the leases in flight; drop pages whose lease is gone, or may be because nobody answers."""
         while self._flights:
             await asyncio.sleep(min(_HEARTBEAT_SECONDS, self._lease_seconds / 4))
-            leases = [flight.lease for flight in self._flights.values()]
+            flights = [flight for flight in self._flights.values() if not flight.lost]
             asked_at = self._monotonic()
+            let_go_at = self._held_at + self._lease_seconds * 0.75
             try:
-                held = await self._frontier.extend(leases)
-            except Unavailable:
-                if asked_at - self._held_at > self._lease_seconds * 0.75:
-                    self._drop({lease.url_id for lease in leases})
+                # A database that says nothing at all must not keep us from letting go in time.
+                async with asyncio.timeout(max(let_go_at - asked_at, _HEARTBEAT_SECONDS)):
+                    held = await self._frontier.extend([flight.lease for flight in flights])
+            except (Unavailable, TimeoutError):
+                if self._monotonic() >= let_go_at:
+                    self._drop(flights)
                 continue
             self._held_at = asked_at
-            self._drop({lease.url_id for lease in leases} - held)
+            self._drop([flight for flight in flights if flight.lease.url_id not in held])
 
-    def _drop(self, lost: set[int]) -> None:
-        for url_id in lost:
-            flight = self._flights.get(url_id)
+    def _drop(self, flights: Iterable[_Flight]) -> None:
+        for flight in flights:
             # A page whose outcome is being written is no longer leased, and rightly so.
-            if flight is not None and not self._writer.has(url_id):
+            if not flight.task.done() and not self._writer.has(flight.lease):
                 flight.lost = True
                 flight.task.cancel()
 

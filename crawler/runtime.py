@@ -84,7 +84,7 @@ class Runtime:
         robots_files = RobotsFiles(self.database)
 
         self._egress = Egress(settings, also_allow_host=also_allow_host)
-        turns = Turns(self._frontier, hosts)
+        turns = Turns(self._frontier, hosts, lease_seconds=settings.lease_seconds)
         self._fetcher = HttpFetcher(self._egress, settings, on_sent=turns.note_sent)
         self._renderer = Renderer(EgressProxy(self._egress, settings), settings)
         self._converter = Converter(settings)
@@ -177,6 +177,10 @@ class Runtime:
     async def stop_pumps(self) -> None:
         """Let pages in flight finish for a while, then hand them back."""
         await asyncio.gather(*(pump.stop(self.settings.stop_seconds) for pump in self._pumps.values()))
+
+    async def is_due(self, kind: Kind) -> bool:
+        """Whether a URL of this kind may be fetched now. Raises Unavailable."""
+        return await self._frontier.is_due(kind)
 
     async def ready(self) -> Mapping[str, str]:
         """Whether each part does its work: "ok", or what is wrong in one sentence."""

@@ -7,12 +7,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from crawler.errors import LeaseLost
 from crawler.model import Lease
 from crawler.store.frontier import Frontier
 from crawler.store.hosts import Hosts
 
 #: Hosts remembered per process.
 _REMEMBERED = 10_000
+#: A turn is good for so long.
+_LATE_SECONDS = 0.02
+#: On a machine that is late every time, the third turn is used all the same: without an end nothing would be fetched.
+_TURNS = 3
 
 
 class Turns:
@@ -23,9 +28,15 @@ class Turns:
     """
 
     def __init__(
-        self, frontier: Frontier, hosts: Hosts, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        frontier: Frontier,
+        hosts: Hosts,
+        *,
+        lease_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._frontier = frontier
+        self._lease_seconds = lease_seconds
         self._hosts = hosts
         self._monotonic = monotonic
         self._sent: OrderedDict[str, float] = OrderedDict()
@@ -41,15 +52,30 @@ class Turns:
         """Wait until the lease's request may leave: at once, or at the host's next turn if its own has passed.
 
         Handing the lease back instead could go on for ever where opening a page takes longer than the interval.
+        Raises LeaseLost when this process has slept past its lease.
         """
         if lease.interval_ms == 0:
+            if self._monotonic() - lease.granted_monotonic > self._lease_seconds / 2:
+                await self._check(lease)
             return
         early = self._sent.get(lease.host, -1e9) + lease.interval_ms / 1000 - self._monotonic()
         if early > 0:
             await asyncio.sleep(early)
         if not await self._frontier.confirm(lease):
-            await self.wait_for_next(lease.host)
+            await self._check(lease)
+            await self.wait_for_next(lease, lease.host)
 
-    async def wait_for_next(self, host: str) -> None:
-        """Take one more turn at a host and wait for it."""
-        await asyncio.sleep(await self._hosts.reserve(host))
+    async def wait_for_next(self, lease: Lease, host: str) -> None:
+        """Take one more turn at a host for the work on this lease, and wait for it. Raises LeaseLost like `take`."""
+        for _ in range(_TURNS):
+            asked_at = self._monotonic()
+            turn_at = asked_at + await self._hosts.reserve(host)
+            await asyncio.sleep(turn_at - self._monotonic())
+            if self._monotonic() - turn_at <= _LATE_SECONDS:
+                return
+            # The process may have been paused for any time: the turn is gone, and perhaps the lease too.
+            await self._check(lease)
+
+    async def _check(self, lease: Lease) -> None:
+        if not await self._frontier.extend([lease]):
+            raise LeaseLost

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from crawler.errors import Unavailable
-from crawler.model import Outcome, UrlStatus
+from crawler.model import Lease, Outcome, UrlStatus
 from crawler.store.finish import Finished, Finisher
 
 log = logging.getLogger(__name__)
@@ -27,18 +27,19 @@ class Writer:
         self._on_queued = on_queued
         self._give_up_seconds = give_up_seconds
         self._queue: list[tuple[Outcome, asyncio.Future[None]]] = []
-        self._writing: set[int] = set()
+        self._writing: set[tuple[str, int]] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def has(self, url_id: int) -> bool:
-        """Whether this URL's outcome is here, written or about to be."""
-        return url_id in self._writing
+    def has(self, lease: Lease) -> bool:
+        """Whether this lease's outcome is here, written or about to be."""
+        return (lease.token, lease.url_id) in self._writing
 
     async def write(self, outcome: Outcome) -> None:
         """Finish this outcome. When the database stays away for longer than the lease the outcome is dropped: the
         URL is somebody else's by then."""
         done = asyncio.get_running_loop().create_future()
-        self._writing.add(outcome.lease.url_id)
+        key = (outcome.lease.token, outcome.lease.url_id)
+        self._writing.add(key)
         self._queue.append((outcome, done))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="writer")
@@ -46,7 +47,7 @@ class Writer:
             # A page that is cancelled at a stop still gets its outcome written.
             await asyncio.shield(done)
         finally:
-            self._writing.discard(outcome.lease.url_id)
+            self._writing.discard(key)
 
     async def close(self) -> None:
         """Write what is left."""

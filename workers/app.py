@@ -17,10 +17,10 @@ from workers.host import WorkerHost
 log = logging.getLogger(__name__)
 
 
-def make_worker(settings: Settings) -> Celery:
+def make_worker(settings: Settings, kind: Kind) -> Celery:
     """A Celery application whose processes each own a WorkerHost."""
     celery = make_celery(settings)
-    host = WorkerHost(settings)
+    host = WorkerHost(settings, kind)
     _add_tasks(celery, host)
     _connect(host)
     return celery
@@ -29,7 +29,7 @@ def make_worker(settings: Settings) -> Celery:
 def run_worker(settings: Settings, kind: Kind, processes: int) -> None:
     """Run worker processes of one kind until SIGTERM or SIGINT."""
     configure_logging(settings)
-    worker = make_worker(settings).Worker(
+    worker = make_worker(settings, kind).Worker(
         pool="prefork",
         concurrency=processes,
         queues=[queue_name(kind), TICK_QUEUE],

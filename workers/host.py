@@ -22,6 +22,8 @@ from workers.doorbell import CeleryDoorbell
 log = logging.getLogger(__name__)
 
 _OPEN_SECONDS = 60
+#: Looks in a row that find due URLs and nobody at work before this process goes to work without a ring.
+_LOOKS = 3
 
 
 class WorkerHost:
@@ -31,13 +33,17 @@ class WorkerHost:
     child reads the end of the file and stops. A signal would not reach the children of a warm Celery shutdown.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, kind: Kind) -> None:
         self._settings = settings
+        self._kind = kind
         self._stop_reader, self._stop_writer = os.pipe()
         self._runtime: Runtime | None = None
         self._doorbell: CeleryDoorbell | None = None
         self._thread: threading.Thread | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._pumping: set[Kind] = set()
+        self._looks = 0
+        self._unrung: asyncio.Task[None] | None = None
 
     def announce_stop(self) -> None:
         """In the parent: let every child know that it is time to stop."""
@@ -65,9 +71,7 @@ class WorkerHost:
 
     def pump(self, kind: Kind) -> None:
         """One pump run. Raises SoftTimeLimitExceeded through, after having stopped the run."""
-        assert self._runtime is not None
-        run = self._runtime.pump(kind, self._settings.pump_seconds, self._stop)
-        self._call(run, timeout_seconds=None)
+        self._call(self._pump(kind), timeout_seconds=None)
 
     def tick(self) -> None:
         """The chores, once."""
@@ -85,6 +89,8 @@ class WorkerHost:
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
+        if self._unrung is not None:
+            await asyncio.gather(self._unrung, return_exceptions=True)
         if self._runtime is not None:
             await self._runtime.stop_pumps()
             await self._runtime.__aexit__()
@@ -101,6 +107,31 @@ class WorkerHost:
         while True:
             await asyncio.sleep(self._settings.tick_seconds * 2)
             await self._tick()
+            await self._look()
+
+    async def _look(self) -> None:
+        """The doorbell may be out of order for as long as it likes: go to work without it, only later."""
+        assert self._runtime is not None
+        try:
+            is_due = self._kind not in self._pumping and await self._runtime.is_due(self._kind)
+        except Unavailable:
+            return  # the tick has said so
+        self._looks = self._looks + 1 if is_due else 0
+        if self._looks >= _LOOKS:
+            log.warning("there are due %s pages and nobody rings; going to work all the same", self._kind)
+            self._looks = 0
+            self._unrung = asyncio.create_task(self._pump(self._kind), name="pump-unrung")
+
+    async def _pump(self, kind: Kind) -> None:
+        """One run; a ring during a run that nobody rang for says nothing new."""
+        assert self._runtime is not None
+        if kind in self._pumping:
+            return
+        self._pumping.add(kind)
+        try:
+            await self._runtime.pump(kind, self._settings.pump_seconds, self._stop)
+        finally:
+            self._pumping.discard(kind)
 
     async def _tick(self) -> None:
         assert self._runtime is not None

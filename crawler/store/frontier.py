@@ -19,7 +19,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, false, func, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -27,8 +40,8 @@ from crawler.model import Kind, Lease, Role, UrlStatus
 from crawler.store.database import Database, now
 from crawler.store.schema import hosts, urls
 
-#: A lease that has run out is left alone so long, milliseconds: its holder's clock may be a little behind.
-_GRACE_MS = 5_000
+#: A lease that has run out is left alone so long at most, milliseconds: its holder may be ending the page just now.
+_LONGEST_GRACE_MS = 5_000
 #: When a host of ours is at its concurrency, look again after so long, milliseconds.
 _BUSY_MS = 5
 #: A host whose URLs all wait for another try is looked at so often, milliseconds: somebody may queue a new one.
@@ -65,6 +78,7 @@ class Frontier:
         self._database = database
         self._politeness = politeness
         self._lease_ms = lease_ms
+        self._grace_ms = min(_LONGEST_GRACE_MS, lease_ms // 4)
         self._monotonic = monotonic
         self._statements = {kind: _Statements(database, kind, politeness.default_delay_ms) for kind in Kind}
 
@@ -171,13 +185,17 @@ class Frontier:
         """Whether the request may start right now. Ask at the moment of dialling.
 
         A grant is good for `late_after_seconds`. Later than that the host's next grant might follow too closely,
-        so the host is moved again; False when somebody else has its turn already.
+        so the host is moved again; False when somebody else has its turn already, or the lease.
         """
         if lease.interval_ms == 0 or self._monotonic() - lease.granted_monotonic <= late_after_seconds:
             return True
         statement = (
             update(hosts)
-            .where(hosts.c.id == lease.host_id, hosts.c.next_fetch_at == lease.next_fetch_at)
+            .where(
+                hosts.c.id == lease.host_id,
+                hosts.c.next_fetch_at == lease.next_fetch_at,
+                exists().where(urls.c.id == lease.url_id, urls.c.lease_token == lease.token),
+            )
             .values(next_fetch_at=now() + lease.interval_ms)
             .returning(hosts.c.id)
         )
@@ -195,7 +213,7 @@ class Frontier:
         statement = (
             select(urls, hosts.c.name.label("host"))
             .join_from(urls, hosts, urls.c.host_id == hosts.c.id)
-            .where(urls.c.status == UrlStatus.LEASED, urls.c.leased_until_at < now() - _GRACE_MS)
+            .where(urls.c.status == UrlStatus.LEASED, urls.c.leased_until_at < now() - self._grace_ms)
             .limit(limit)
         )
         async with self._database.read() as connection:
