@@ -73,7 +73,9 @@ class _Probe:
         hosts = Hosts(database, default_delay_ms=delay_ms)
         self._filled = filled
         self._frontier = Frontier(database, Politeness(delay_ms, _BATCH), lease_ms=60_000)
-        self._finisher = Finisher(database, hosts, retention_ms=1_000_000, max_sitemaps=50)
+        self._finisher = Finisher(
+            database, hosts, retention_ms=1_000_000, max_sitemaps=50, max_held_pages=1_000
+        )
         self._rng = random.Random(1)
         self._new = count(filled.count + 1)
 

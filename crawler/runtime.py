@@ -79,7 +79,11 @@ class Runtime:
             lease_ms=round(settings.lease_seconds * 1000),
         )
         self._finisher = Finisher(
-            self.database, hosts, retention_ms=retention_ms, max_sitemaps=settings.max_sitemaps
+            self.database,
+            hosts,
+            retention_ms=retention_ms,
+            max_sitemaps=settings.max_sitemaps,
+            max_held_pages=settings.max_held_pages,
         )
         robots_files = RobotsFiles(self.database)
 
@@ -174,13 +178,13 @@ class Runtime:
         """One bounded run of a pump; see `Pump.run`."""
         return await self._pumps[kind].run(budget_seconds, stop)
 
-    async def stop_pumps(self) -> None:
-        """Let pages in flight finish for a while, then hand them back."""
-        await asyncio.gather(*(pump.stop(self.settings.stop_seconds) for pump in self._pumps.values()))
-
     async def is_due(self, kind: Kind) -> bool:
         """Whether a URL of this kind may be fetched now. Raises Unavailable."""
         return await self._frontier.is_due(kind)
+
+    async def stop_pumps(self) -> None:
+        """Let pages in flight finish for a while, then hand them back."""
+        await asyncio.gather(*(pump.stop(self.settings.stop_seconds) for pump in self._pumps.values()))
 
     async def ready(self) -> Mapping[str, str]:
         """Whether each part does its work: "ok", or what is wrong in one sentence."""

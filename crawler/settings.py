@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     max_sitemap_urls: int = Field(50_000, ge=1, le=50_000, description="URLs taken from one sitemap")
     max_sitemaps: int = Field(50, ge=1, le=1000, description="sitemap files per crawl")
     max_sitemap_depth: int = Field(3, ge=1, le=10, description="levels of sitemap indexes")
+    max_held_pages: int = Field(
+        1_000, ge=0, le=100_000, description="pages whose links beyond a crawl's limit are kept to go on from"
+    )
     max_links_per_page: int = Field(5_000, ge=1, le=50_000, description="links taken from one page")
     max_url_chars: int = Field(2_048, ge=256, le=8_192, description="longest discovered URL")
     max_record_bytes: int = Field(

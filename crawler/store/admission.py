@@ -4,87 +4,32 @@
 - Sitemaps before links: while sitemaps are being read, links wait in `held_links`.
 - Depth is exact: with a depth limit, the links of a page on level n wait until every page above level n is done, so a
   URL is always admitted on its least level.
+- Links beyond the limit are held as well, so that another crawl can go on from there (`crawler.store.continuations`).
+- What a crawl continues has its pages already: their URLs are not admitted again.
 """
 
 from __future__ import annotations
 
 import json
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, field
-from typing import Self
 
 import zstandard
-from sqlalchemy import RowMapping, String, bindparam, delete, insert, null, select, update
+from sqlalchemy import String, bindparam, delete, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import Found, Outcome, Role, UrlStatus
+from crawler.store.crawl_row import CrawlRow
 from crawler.store.database import Database, encode_rows
-from crawler.store.schema import held_links, urls
+from crawler.store.memory import Memory
+from crawler.store.schema import crawls, held_links, urls
 
 #: A depth from which on the limit does not bind in practice: then links need not wait for their level.
 _UNBOUNDED_DEPTH = 100_000
 #: One sitemap is leased after so many pages, so that reading many of them does not hold up the pages.
 _SITEMAP_STRIDE = 4
-#: Keys remembered per process, over all crawls (about 100 bytes each).
-_SEEN_KEYS = 300_000
-
-
-@dataclass(slots=True)
-class CrawlRow:
-    """The counters of a locked crawl; changed here, written back at the end of the transaction."""
-
-    id: str
-    running: bool
-    kind: str
-    url_limit: int
-    max_depth: int
-    next_seq: int
-    queued: int
-    completed: int
-    errored: int
-    disallowed: int
-    skipped: int
-    cancelled: int
-    sitemaps_open: int
-    sitemaps_total: int
-    held: int
-    browser_ms: int
-
-    @classmethod
-    def of(cls, row: RowMapping) -> Self:
-        """From a row of `crawls`."""
-        names = [name for name in cls.__slots__ if name != "running"]
-        return cls(running=row["status"] == "running", **{name: row[name] for name in names})
-
-    def counters(self) -> dict[str, int]:
-        """The columns to write back."""
-        fixed = {"id", "running", "kind", "url_limit", "max_depth"}
-        return {name: getattr(self, name) for name in self.__slots__ if name not in fixed}
-
-    def move(self, status: UrlStatus) -> None:
-        """Count one queued page as ended in `status`."""
-        self.queued -= 1
-        setattr(self, status.value, getattr(self, status.value) + 1)
-
-    @property
-    def total(self) -> int:
-        return self.queued + self.completed + self.errored + self.disallowed + self.cancelled
-
-    @property
-    def room(self) -> int:
-        """How many more pages may be admitted."""
-        return max(0, self.url_limit - self.total)
-
-    @property
-    def room_for_skipped(self) -> int:
-        """How many more skipped URLs are recorded: a page of endless links must not fill the disk."""
-        return max(0, 4 * self.url_limit + 1_000 - self.total - self.skipped)
-
-    @property
-    def exhausted(self) -> bool:
-        """Nothing is left to do, now or later."""
-        return self.queued == 0 and self.sitemaps_open == 0 and self.held == 0
 
 
 @dataclass(slots=True)
@@ -93,16 +38,19 @@ class Admitted:
 
     #: (host, kind) pairs with new work.
     woken: set[tuple[int, str]] = field(default_factory=set)
-    #: By crawl: keys that are in its frontier.
+    #: By crawl: keys that are in its frontier, and those that are held because they are beyond its limit.
     learned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    beyond: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 class Admission:
     """Statements of admission for one database."""
 
-    def __init__(self, database: Database, *, max_sitemaps: int) -> None:
+    def __init__(self, database: Database, *, max_sitemaps: int, max_held_pages: int) -> None:
         self._max_sitemaps = max_sitemaps
-        self._seen: OrderedDict[str, set[str]] = OrderedDict()
+        self._max_held_pages = max_held_pages
+        self._seen = Memory()
+        self._beyond = Memory()
         found = database.rows(
             "found", seq=int, rank=int, role=str, url=str, url_key=str, host_id=int, depth=int, status=str,
             reason=str,
@@ -115,6 +63,18 @@ class Admission:
                 bindparam("kind", type_=String),
                 *(found.c[name] for name in columns),
             ),
+        )
+        #: A crawl and all that it continues, one after the other.
+        line = (
+            select(crawls.c.id, crawls.c.parent_id)
+            .where(crawls.c.id == bindparam("crawl_id"))
+            .cte("line", recursive=True)
+        )
+        line = line.union(select(crawls.c.id, crawls.c.parent_id).where(crawls.c.id == line.c.parent_id))
+        self._known_before = select(urls.c.url_key).where(
+            urls.c.crawl_id.in_(select(line.c.id)),
+            urls.c.role == bindparam("role"),
+            urls.c.url_key.in_(database.members("keys", str)),
         )
         self._known = select(urls.c.url_key).where(
             urls.c.crawl_id == bindparam("crawl_id"),
@@ -152,14 +112,17 @@ class Admission:
             else:
                 await intake.take_sitemaps(outcome.sitemaps, outcome.lease.depth + 1)
                 await intake.take_pages(outcome.found, depth=1)
-        lowest = await self._lowest_open(connection, crawl) if pages or crawl.held else None
+                await self._keep(connection, crawl, outcome, intake, host_ids)
+        lowest = await self._lowest_open(connection, crawl) if crawl.room and (pages or crawl.held) else None
         for outcome in pages:
-            if crawl.sitemaps_open == 0 and (lowest is None or lowest >= outcome.lease.depth):
+            is_its_turn = crawl.sitemaps_open == 0 and (lowest is None or lowest >= outcome.lease.depth)
+            if is_its_turn or crawl.room == 0:
                 if await intake.take_pages(outcome.found, outcome.lease.depth + 1):
                     lowest = _least(lowest, outcome.lease.depth + 1)
+                await self._keep(connection, crawl, outcome, intake, host_ids)
             else:
-                await _hold(connection, crawl, outcome, host_ids)
-        if crawl.held and crawl.sitemaps_open == 0:
+                await _hold(connection, crawl, outcome, outcome.found, host_ids)
+        if crawl.held and crawl.room and crawl.sitemaps_open == 0:
             await self._release(connection, crawl, intake, lowest)
         await intake.flush()
         if crawl.room == 0:
@@ -167,12 +130,29 @@ class Admission:
 
     def learn(self, admitted: Admitted) -> None:
         """Remember, after the commit, what the database knows: most links of a site are found again and again."""
-        for crawl_id, keys in admitted.learned.items():
-            seen = self._seen.setdefault(crawl_id, set())
-            self._seen.move_to_end(crawl_id)
-            seen |= keys
-        while len(self._seen) > 1 and sum(map(len, self._seen.values())) > _SEEN_KEYS:
-            self._seen.popitem(last=False)
+        self._seen.add(admitted.learned)
+        self._beyond.add(admitted.beyond)
+
+    async def _keep(
+        self,
+        connection: AsyncConnection,
+        crawl: CrawlRow,
+        outcome: Outcome,
+        intake: _Intake,
+        host_ids: Mapping[str, int],
+    ) -> None:
+        """Hold the links that were not admitted because the limit was reached, as far as they are remembered."""
+        if crawl.room or crawl.held >= self._max_held_pages:
+            return
+        before, now_held = self._beyond.of(crawl.id), intake.admitted.beyond[crawl.id]
+        left = [
+            item
+            for item in intake.new_of(outcome.found)
+            if item.key not in before and item.key not in now_held
+        ]
+        if left:
+            now_held |= {item.key for item in left}
+            await _hold(connection, crawl, outcome, left, host_ids)
 
     async def _release(
         self, connection: AsyncConnection, crawl: CrawlRow, intake: _Intake, lowest: int | None
@@ -187,6 +167,8 @@ class Admission:
             found = [Found(*link) for link in held["found"]]
             if await intake.take_pages(found, row.depth + 1, host_ids=held["host_ids"]):
                 lowest = _least(lowest, row.depth + 1)
+            if crawl.room == 0 and intake.new_of(found):
+                break  # the rest of this page's links is beyond the limit, and stays held
             crawl.held -= 1
             await connection.execute(delete(held_links).where(of_crawl, held_links.c.seq == row.seq))
 
@@ -216,7 +198,7 @@ class _Intake:
         self._connection = connection
         self._crawl = crawl
         self._host_ids = host_ids
-        self._admitted = admitted
+        self.admitted = admitted
         #: Page keys that were looked up in this transaction, and those of them that the frontier has.
         self._asked: set[str] = set()
         self._known: set[str] = set()
@@ -226,15 +208,20 @@ class _Intake:
     async def ask(self, found: Iterable[Found]) -> None:
         """Look up which of these pages the frontier has, all at once."""
         crawl = self._crawl
-        seen = self._admission._seen.get(crawl.id, set())
-        keys = {item.key for item in found} - seen - self._asked
+        keys = {item.key for item in found} - self._admission._seen.of(crawl.id) - self._asked
         if not keys:
             return
-        parameters = {"crawl_id": crawl.id, "role": Role.PAGE, "keys": json.dumps(sorted(keys))}
-        known = set((await self._connection.execute(self._admission._known, parameters)).scalars())
+        known = await self._find(Role.PAGE, keys)
         self._asked |= keys
         self._known |= known
-        self._admitted.learned[crawl.id] |= known
+        self.admitted.learned[crawl.id] |= known
+
+    async def _find(self, role: Role, keys: AbstractSet[str]) -> set[str]:
+        crawl = self._crawl
+        # Most crawls continue nothing, and are spared the question what that would be.
+        statement = self._admission._known if crawl.parent_id is None else self._admission._known_before
+        parameters = {"crawl_id": crawl.id, "role": role, "keys": json.dumps(sorted(keys))}
+        return set((await self._connection.execute(statement, parameters)).scalars())
 
     async def flush(self) -> None:
         """Insert what was taken in."""
@@ -245,9 +232,9 @@ class _Intake:
         await self._connection.execute(self._admission._insert, parameters)
         for row in self._rows:
             if row["role"] is Role.PAGE:
-                self._admitted.learned[crawl.id].add(str(row["url_key"]))
+                self.admitted.learned[crawl.id].add(str(row["url_key"]))
             if isinstance(row["host_id"], int):
-                self._admitted.woken.add((row["host_id"], crawl.kind))
+                self.admitted.woken.add((row["host_id"], crawl.kind))
         self._rows.clear()
 
     async def take_pages(
@@ -260,7 +247,7 @@ class _Intake:
             return 0
         found = list(found)
         await self.ask(found)
-        seen = self._admission._seen.get(crawl.id, set())
+        seen = self._admission._seen.of(crawl.id)
         queued = 0
         for item in found:
             if crawl.room == 0:
@@ -278,6 +265,15 @@ class _Intake:
             self._rows.append(self._row(Role.PAGE, item, depth, rank=crawl.next_seq, host_ids=host_ids))
         return queued
 
+    def new_of(self, found: Iterable[Found]) -> list[Found]:
+        """Those of these pages, which were asked about, that belong to the crawl and are not in its frontier."""
+        seen = self._admission._seen.of(self._crawl.id)
+        return [
+            item
+            for item in found
+            if not item.skip_reason and item.key not in seen and item.key not in self._known
+        ]
+
     async def take_sitemaps(self, found: Iterable[Found], level: int) -> None:
         """Queue new sitemaps, as far as the crawl may read more."""
         crawl = self._crawl
@@ -285,9 +281,7 @@ class _Intake:
         if room <= 0 or crawl.room == 0:
             return
         keys = {item.key: item for item in found}
-        parameters = {"crawl_id": crawl.id, "role": Role.SITEMAP, "keys": json.dumps(list(keys))}
-        known = set((await self._connection.execute(self._admission._known, parameters)).scalars())
-        known |= self._sitemaps
+        known = await self._find(Role.SITEMAP, keys.keys()) | self._sitemaps
         new = [item for key, item in keys.items() if key not in known][:room]
         self._sitemaps |= {item.key for item in new}
         first = crawl.next_seq
@@ -320,11 +314,15 @@ def _least(left: int | None, right: int) -> int:
 
 
 async def _hold(
-    connection: AsyncConnection, crawl: CrawlRow, outcome: Outcome, host_ids: Mapping[str, int]
+    connection: AsyncConnection,
+    crawl: CrawlRow,
+    outcome: Outcome,
+    found: Sequence[Found],
+    host_ids: Mapping[str, int],
 ) -> None:
-    hosts = {item.host for item in outcome.found if not item.skip_reason}
+    hosts = {item.host for item in found if not item.skip_reason}
     held = {
-        "found": [astuple(item) for item in outcome.found],
+        "found": [astuple(item) for item in found],
         "host_ids": {host: host_ids[host] for host in hosts},
     }
     links = json.dumps(held, ensure_ascii=False)
@@ -351,6 +349,3 @@ async def _drop_the_rest(connection: AsyncConnection, crawl: CrawlRow) -> None:
             .values(status=UrlStatus.CANCELLED, lease_token=null(), leased_until_at=null())
         )
         crawl.sitemaps_open = 0
-    if crawl.held:
-        await connection.execute(delete(held_links).where(held_links.c.crawl_id == crawl.id))
-        crawl.held = 0

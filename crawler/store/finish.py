@@ -15,8 +15,9 @@ from sqlalchemy import Executable, bindparam, case, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import CrawlStatus, Outcome, Role, UrlStatus
-from crawler.store.admission import Admission, Admitted, CrawlRow
+from crawler.store.admission import Admission, Admitted
 from crawler.store.contents import Contents, pack
+from crawler.store.crawl_row import CrawlRow
 from crawler.store.database import Database, encode_rows, now
 from crawler.store.hosts import Hosts, push_back, wake
 from crawler.store.schema import crawls, urls
@@ -40,12 +41,14 @@ class Finished:
 class Finisher:
     """Writes outcomes. `retention_ms` is how long an ended crawl's results are kept."""
 
-    def __init__(self, database: Database, hosts: Hosts, *, retention_ms: int, max_sitemaps: int) -> None:
+    def __init__(
+        self, database: Database, hosts: Hosts, *, retention_ms: int, max_sitemaps: int, max_held_pages: int
+    ) -> None:
         self._database = database
         self._hosts = hosts
         self._retention_ms = retention_ms
         self._contents = Contents(database)
-        self._admission = Admission(database, max_sitemaps=max_sitemaps)
+        self._admission = Admission(database, max_sitemaps=max_sitemaps, max_held_pages=max_held_pages)
         self._settle = _settle_statement(database)
 
     async def finish(self, outcomes: Sequence[Outcome]) -> Finished:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import bindparam, delete, func, insert, null, select, update
+from sqlalchemy import bindparam, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import CrawlStatus, Role, UrlStatus
 from crawler.store.database import now
-from crawler.store.schema import crawls, events, held_links, urls
+from crawler.store.schema import crawls, events, urls
 from crawler.store.secrets import forget_secret
 
 _APPEND = insert(events).values(
@@ -55,7 +55,6 @@ async def end_crawl(
         .values(status=UrlStatus.CANCELLED, lease_token=null(), leased_until_at=null(), finished_at=now())
     )
     await forget_secret(connection, crawl_id)
-    await connection.execute(delete(held_links).where(held_links.c.crawl_id == crawl_id))
     await connection.execute(
         update(crawls)
         .where(crawls.c.id == crawl_id)
@@ -63,7 +62,6 @@ async def end_crawl(
             queued=crawls.c.queued - open_pages,
             cancelled=crawls.c.cancelled + open_pages,
             sitemaps_open=0,
-            held=0,
         )
     )
     await append_event(connection, crawl_id, "finished", {"status": status})

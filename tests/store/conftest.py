@@ -23,6 +23,7 @@ from crawler.store.secrets import KeyRing, Secrets
 
 RETENTION_MS = 1_000_000
 LEASE_MS = 60_000
+HELD_PAGES = 4
 
 
 class Clock:
@@ -149,7 +150,9 @@ async def store(store_url: str) -> AsyncIterator[Store]:
                 retention_ms=RETENTION_MS,
             ),
             frontier=Frontier(database, Politeness(500, 16), lease_ms=LEASE_MS),
-            finisher=Finisher(database, hosts, retention_ms=RETENTION_MS, max_sitemaps=50),
+            finisher=Finisher(
+                database, hosts, retention_ms=RETENTION_MS, max_sitemaps=50, max_held_pages=HELD_PAGES
+            ),
             records=Records(database, page_bytes=10_000_000),
             robots=RobotsFiles(database),
         )
