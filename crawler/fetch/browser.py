@@ -20,7 +20,7 @@ from playwright.async_api import Error, Playwright, async_playwright
 
 from crawler.errors import ConfigurationError, Unavailable
 from crawler.fetch import chromium, selftest
-from crawler.fetch.processes import ProcessTree
+from crawler.fetch.processes import ProcessTree, runs
 from crawler.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class Browser:
         self._driver = driver
         self._home = home
         self._tree = tree
+        self._network = tree.network()
 
     @classmethod
     async def launch(cls, settings: Settings) -> Browser:
@@ -74,9 +75,10 @@ class Browser:
                     handle_sigterm=False,
                     handle_sighup=False,
                 )
+                leak = await selftest.find_leak(launched)
+                # Not before: now all of its processes run.
                 browser = cls(driver, launched, home, ProcessTree.find(marker))
                 launched.on("disconnected", lambda _: browser.gone.set())
-                leak = await selftest.find_leak(launched)
         except (Error, TimeoutError) as error:
             await _end(driver, ProcessTree.find(marker), home)
             message = f"Chromium at {executable} does not start: {_first_line(error)}"
@@ -97,7 +99,7 @@ class Browser:
         Over `memory_bytes` the browser is marked, to be replaced once its pages are done; over twice as much, the
         largest renderer is killed, which costs the page in it and nothing else.
         """
-        if not self._tree.is_alive():
+        if not self._tree.is_alive() or self.has_lost_network():
             self.gone.set()
             return
         used = self._tree.memory_bytes()
@@ -105,6 +107,13 @@ class Browser:
         if used > 2 * memory_bytes:
             log.warning("renderer killed for its memory", extra={"tree_bytes": used})
             self._tree.kill_largest()
+
+    def has_lost_network(self) -> bool:
+        """Whether the process that does the networking has died; a page can bring that about.
+
+        Chromium starts it anew, but without the contexts' proxies: no page of theirs gets anywhere any more.
+        """
+        return self._network is not None and not runs(self._network)
 
     async def close(self) -> None:
         """End it, politely for some seconds, then for certain. Never raises for what the browser does."""

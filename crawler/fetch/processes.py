@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+_NETWORK_SERVICE = "--utility-sub-type=network.mojom.NetworkService"
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessTree:
@@ -33,7 +35,15 @@ class ProcessTree:
 
     def is_alive(self) -> bool:
         """Whether both the browser and its driver run."""
-        return all(process is not None and _runs(process) for process in (self.main, self.driver))
+        return all(process is not None and runs(process) for process in (self.main, self.driver))
+
+    def network(self) -> psutil.Process | None:
+        """The process that does the browser's networking, where that is a process of its own."""
+        for process in self._browser():
+            with suppress(psutil.Error):
+                if _NETWORK_SERVICE in process.cmdline():
+                    return process
+        return None
 
     def memory_bytes(self) -> int:
         """Memory that the browser's processes have for themselves; shared pages would count many times over."""
@@ -79,7 +89,8 @@ def _profile(command: list[str]) -> Path | None:
     return next((Path(word.removeprefix(prefix)) for word in command if word.startswith(prefix)), None)
 
 
-def _runs(process: psutil.Process) -> bool:
+def runs(process: psutil.Process) -> bool:
+    """Whether it has not ended; a zombie has."""
     with suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False

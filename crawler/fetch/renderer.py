@@ -133,6 +133,9 @@ class Renderer:
                 on_document=on_document,
                 network=context.listener,
             )
+            if generation.browser.has_lost_network():
+                generation.browser.kill()
+                outcome = Failure(ErrorCode.BROWSER_CRASHED, "the network process is gone", retryable=True)
         except Error as error:
             return Failure(ErrorCode.BROWSER_CRASHED, str(error), retryable=True)
         finally:
