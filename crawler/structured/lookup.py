@@ -25,7 +25,7 @@ _ALIKE = tuple(
         "currency pricecurrency",
         "availability instock stock stockstatus",
         "rating ratingvalue stars",
-        "reviewcount ratingcount numberofreviews reviews",
+        "reviewcount ratingcount numberofreviews",
         "brand manufacturer",
         "language inlanguage lang locale",
         "phone telephone phonenumber tel",
@@ -61,9 +61,10 @@ _ABOUT_SITE = frozenset(
 
 
 def alike(wanted: str) -> tuple[str, ...]:
-    """The name itself first, then the words that mean the same."""
-    group = next((words for words in _ALIKE if wanted in words), ())
-    return (wanted, *(word for word in group if word != wanted))
+    """The name itself first, then its singular, then the words that mean the same."""
+    singular = wanted.removesuffix("s")
+    group = next((words for words in _ALIKE if wanted in words or singular in words), ())
+    return tuple(dict.fromkeys((wanted, singular, *group)))
 
 
 def types(item: Item) -> set[str]:
@@ -99,10 +100,10 @@ def look_up(wanted: str, items: Sequence[Item]) -> Iterator[Any]:
                 yield from own[word]
                 return
         for key, values in own.items():
-            rest = wanted.removeprefix(key)
+            rest = wanted.removeprefix(key.removesuffix("s"))
             nested = [value for value in values if isinstance(value, Mapping)]
-            if nested and rest != wanted and rest:
-                yield from look_up(rest, nested)
+            if nested and rest != wanted and (inner_values := list(look_up(rest, nested))):
+                yield from inner_values
                 return
         if wanted not in GENERAL:
             inner = _inside(item, _SEARCH_DEPTH)

@@ -102,7 +102,8 @@ class _Filler:
         return None
 
     def _candidates(self, wanted: str, items: Sequence[Item], *, is_page: bool) -> Iterator[Any]:
-        subjects = [item for item in items if not is_about_site(item)] if wanted in GENERAL else items
+        is_general = is_page and wanted in GENERAL
+        subjects = [item for item in items if not is_about_site(item)] if is_general else items
         yield from look_up(wanted, subjects[:1])
         if is_page:
             if wanted not in GENERAL:

@@ -1,0 +1,124 @@
+"""Structured data of a page mapped onto what a schema names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
+
+from crawler.structured.coercion import coerce
+from crawler.structured.data import StructuredData
+from crawler.structured.mapping import fill_schema
+from crawler.structured.page import read_structured_data
+from crawler.structured.schema import Schema, read_schema
+
+SHOP = """<html lang="en"><title>Lamp | Shop</title><meta property="og:site_name" content="The Shop">
+<meta name="keywords" content="light, home"><script type="application/ld+json">
+[{"@type": "Organization", "name": "The Shop Inc", "url": "http://site.test/"},
+ {"@type": "Product", "name": "Lamp", "image": {"@type": "ImageObject", "url": "http://site.test/a.png"},
+  "description": "It shines.", "brand": {"@type": "Brand", "name": "Lumo"},
+  "aggregateRating": {"ratingValue": "4.5", "reviewCount": "12"},
+  "offers": {"@type": "Offer", "price": "1.299,00", "priceCurrency": "EUR", "availability": "https://schema.org/InStock"},
+  "review": [{"author": {"name": "Ann"}, "reviewRating": {"ratingValue": 5}}, {"author": "Bob"}]}]</script>
+<table><tr><td>Weight<td>3 kg</table>
+<table><tr><th>Model<th>Watts<tr><td>A1<td>40<tr><td>A2<td>60</table>"""
+
+
+def fill(properties: dict[str, Any], html: str = SHOP, **more: Any) -> Any:
+    """What the page gives for a schema with these properties and these other keywords."""
+    schema = read_schema({"properties": properties, **more})
+    assert isinstance(schema, Schema), schema
+    return fill_schema(schema, read_structured_data(LexborHTMLParser(html), "http://site.test/"))
+
+
+def test_names_are_found_in_items_inside_items_meta_and_tables() -> None:
+    found = fill(
+        {
+            "title": "string", "description": "string", "image": "string", "brand": "string", "price": "number",
+            "currency": "string", "in_stock": "boolean", "rating": "number", "review_count": "integer",
+            "site_name": "string", "weight": "string", "language": "string", "colour": "string",
+        }
+    )  # fmt: skip
+    assert found == {
+        "title": "Lamp", "description": "It shines.", "image": "http://site.test/a.png", "brand": "Lumo",
+        "price": 1299, "currency": "EUR", "in_stock": True, "rating": 4.5, "review_count": 12,
+        "site_name": "The Shop", "weight": "3 kg", "language": "en",
+    }  # fmt: skip
+
+
+def test_names_with_the_type_or_the_property_in_front() -> None:
+    assert fill({"productName": "string", "brandName": "string", "offer_price": "number"}) == {
+        "productName": "Lamp", "brandName": "Lumo", "offer_price": 1299,
+    }  # fmt: skip
+
+
+def test_objects_lists_and_rows() -> None:
+    found = fill(
+        {
+            "product": {"type": "object", "properties": {"name": "string"}},
+            "organization": {"$ref": "#/definitions/named"},
+            "reviews": {"type": "array", "items": {"properties": {"author": "string", "rating": "number"}}},
+            "keywords": {"type": "array", "items": "string"},
+            "models": {"type": "array", "items": {"properties": {"model": "string", "watts": "integer"}}},
+            "nothing": {"type": "array", "items": "string"},
+        },
+        definitions={"named": {"type": "object", "properties": {"name": {"type": ["string", "null"]}}}},
+    )
+    assert found == {
+        "product": {"name": "Lamp"},
+        "organization": {"name": "The Shop Inc"},
+        "keywords": ["light", "home"],
+        "models": [{"model": "A1", "watts": 40}, {"model": "A2", "watts": 60}],
+        "reviews": [{"author": "Ann", "rating": 5}, {"author": "Bob"}],
+    }
+
+
+def test_a_value_that_the_schema_forbids_is_left_out() -> None:
+    assert fill({"price": {"type": "number", "maximum": 5}, "name": "string"}) == {"name": "Lamp"}
+
+
+def test_what_is_required_and_not_there_is_a_fault() -> None:
+    (fault,) = fill({"name": "string", "isbn": "string"}, required=["isbn"])
+    assert "isbn" in fault.message
+
+
+def test_choices_are_met_whatever_their_spelling() -> None:
+    assert fill({"availability": {"enum": ["in_stock", "out_of_stock"]}}) == {"availability": "in_stock"}
+
+
+def test_without_structured_data_meta_data_is_taken() -> None:
+    html = '<title>Plain</title><meta property="article:published_time" content="2026-01-02"><h1>Top</h1>'
+    assert fill({"title": "string", "datePublished": "string", "h1": "string"}, html) == {
+        "title": "Plain", "datePublished": "2026-01-02", "h1": "Top",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1,299.00", 1299), ("1.299,00 €", 1299), ("1,299", 1299), ("9,5", 9.5), ("$19", 19), ("-3", -3),
+        ("1.234.567", 1234567), ("12'000.50", 12000.5), ("4.5 out of 5", 4.5), ("none", None), ("1" * 70, None),
+    ],
+)  # fmt: skip
+def test_numbers_as_people_write_them(text: str, number: float | None) -> None:
+    assert coerce(text, {"type": "number"}) == number
+
+
+@given(st.text(max_size=50), st.sampled_from(["string", "number", "integer", "boolean", "null"]))
+def test_a_coerced_value_has_the_type(text: str, kind: str) -> None:
+    schema = read_schema({"properties": {"a": kind}})
+    assert isinstance(schema, Schema)
+    found = coerce(text, {"type": kind})
+    assert found is None or schema.faults({"a": found}) == ()
+
+
+def test_a_recursive_schema_ends() -> None:
+    schema = read_schema({"properties": {"name": "string", "child": {"$ref": "#"}}})
+    assert isinstance(schema, Schema)
+    item: dict[str, list[Any]] = {"name": ["leaf"]}
+    for _ in range(50):
+        item = {"name": ["inner"], "child": [item]}
+    assert isinstance(fill_schema(schema, StructuredData(items=(item,))), dict)
