@@ -282,6 +282,15 @@ crawl_spend = Table(
     Column("cost", BigInteger, nullable=False, server_default="0"),
 )
 
+crawl_spend = Table(
+    "crawl_spend",
+    metadata,
+    Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
+    #: What language models were asked and what that cost: see `crawler.store.spend`.
+    Column("tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost", BigInteger, nullable=False, server_default="0"),
+)
+
 held_links = Table(
     "held_links",
     metadata,

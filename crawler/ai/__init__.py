@@ -1,0 +1,1 @@
+"""Asking language models about pages: whom, how, and how much it may cost."""
