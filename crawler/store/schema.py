@@ -326,3 +326,65 @@ events = Table(
     Column("payload", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    #: `crawler.schedules.ScheduleRule` as JSON.
+    Column("rule", Text, nullable=False),
+    #: The request of each crawl as JSON, without its secrets; these are in `sealed` until the schedule is removed.
+    Column("options", Text, nullable=False),
+    Column("sealed", LargeBinary),
+    #: Counts changes by the owner: what was decided for an older version is not carried out.
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("anchor_at", BigInteger, nullable=False),
+    Column("next_due_at", BigInteger),
+    Column("last_crawl_id", String(36)),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_schedules_account", "account_id", "created_at", "id"),
+    Index(
+        "ix_schedules_due",
+        "next_due_at",
+        postgresql_where=text("next_due_at IS NOT NULL"),
+        sqlite_where=text("next_due_at IS NOT NULL"),
+    ),
+)
+
+schedule_runs = Table(
+    "schedule_runs",
+    metadata,
+    Column("id", Identity, primary_key=True, autoincrement=True),
+    Column("schedule_id", ForeignKey("schedules.id", ondelete="CASCADE"), nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    #: Asked for by its owner, not by the rule.
+    Column("is_manual", Boolean, nullable=False, server_default=text("false")),
+    Column("status", String(15), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    #: No foreign key: the history outlives the crawl.
+    Column("crawl_id", String(36)),
+    Column("decided_at", BigInteger, nullable=False),
+    CheckConstraint(
+        "status IN ('ran', 'queued', 'skipped_overlap', 'skipped_paused', 'missed', 'refused')", name="status"
+    ),
+    Index("ix_schedule_runs_schedule", "schedule_id", "id"),
+    Index("ix_schedule_runs_decided", "decided_at"),
+    #: What makes two schedulers fire a due time once.
+    Index(
+        "uq_schedule_runs_due",
+        "schedule_id",
+        "due_at",
+        unique=True,
+        postgresql_where=text("NOT is_manual"),
+        sqlite_where=text("NOT is_manual"),
+    ),
+    Index(
+        "ix_schedule_runs_queued",
+        "schedule_id",
+        "id",
+        postgresql_where=text("status = 'queued'"),
+        sqlite_where=text("status = 'queued'"),
+    ),
+    sqlite_autoincrement=True,
+)
