@@ -263,6 +263,8 @@ class CrawlView:
     created_at: int
     ended_at: int | None
     error: str | None
+    #: The crawl that this one continues or retries.
+    parent_id: str | None = None
 
     @property
     def total(self) -> int:

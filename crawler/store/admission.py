@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, field
 
 import zstandard
-from sqlalchemy import String, bindparam, delete, insert, null, select, update
+from sqlalchemy import BindParameter, Select, String, bindparam, delete, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import Found, Outcome, Role, UrlStatus
@@ -64,15 +64,8 @@ class Admission:
                 *(found.c[name] for name in columns),
             ),
         )
-        #: A crawl and all that it continues, one after the other.
-        line = (
-            select(crawls.c.id, crawls.c.parent_id)
-            .where(crawls.c.id == bindparam("crawl_id"))
-            .cte("line", recursive=True)
-        )
-        line = line.union(select(crawls.c.id, crawls.c.parent_id).where(crawls.c.id == line.c.parent_id))
         self._known_before = select(urls.c.url_key).where(
-            urls.c.crawl_id.in_(select(line.c.id)),
+            urls.c.crawl_id.in_(line_of(bindparam("crawl_id", type_=String))),
             urls.c.role == bindparam("role"),
             urls.c.url_key.in_(database.members("keys", str)),
         )
@@ -307,6 +300,13 @@ class _Intake:
             "status": UrlStatus.SKIPPED if item.skip_reason else UrlStatus.QUEUED,
             "reason": item.skip_reason,
         }
+
+
+def line_of(crawl_id: str | BindParameter[str]) -> Select[tuple[str]]:
+    """The ids of a crawl, of what it continues, of what that continues, and so on."""
+    line = select(crawls.c.id, crawls.c.parent_id).where(crawls.c.id == crawl_id).cte("line", recursive=True)
+    line = line.union(select(crawls.c.id, crawls.c.parent_id).where(crawls.c.id == line.c.parent_id))
+    return select(line.c.id)
 
 
 def _least(left: int | None, right: int) -> int:

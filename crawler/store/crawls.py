@@ -46,6 +46,8 @@ class NewCrawl:
     idempotency_key: str | None = None
     #: The client says that it repeats a request whose answer it did not get.
     is_retry: bool = False
+    #: The crawl that this one continues or retries.
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +96,31 @@ class Crawls:
     async def insert(self, connection: AsyncConnection, new: NewCrawl, quotas: Quotas, host_id: int) -> str:
         """`create` as a part of a larger transaction. After RateLimited that one can go on: nothing was written
         but the account."""
+        discoveries = 0 if new.discovery is None else 1
+        crawl_id, is_new = await self.insert_row(
+            connection, new, quotas, next_seq=2, queued=1, sitemaps_open=discoveries
+        )
+        if is_new:
+            await self._insert_first_urls(connection, crawl_id, new, host_id)
+            await wake(connection, self._database, [(host_id, new.kind)])
+        return crawl_id
+
+    async def insert_row(
+        self, connection: AsyncConnection, new: NewCrawl, quotas: Quotas, **counters: int
+    ) -> tuple[str, bool]:
+        """The crawl without its URLs, which `counters` count. False when the request was repeated: then the id is
+        that of the crawl it has started before. Raises like `create`."""
         known = await self._find_repeated(connection, new)
         if known is not None:
-            return known
+            return known, False
         await connection.execute(self._insert_account.values(id=new.account_id, created_at=now()))
         await self._check_quotas(connection, new.account_id, quotas)
         crawl_id = str(uuid4())
-        discoveries = 0 if new.discovery is None else 1
         row = {
             "id": crawl_id,
             "account_id": new.account_id,
+            "parent_id": new.parent_id,
+            "had_secrets": new.secret is not None,
             "status": CrawlStatus.RUNNING,
             "seed_url": new.seed.url,
             "options": new.options,
@@ -113,22 +130,19 @@ class Crawls:
             "idempotency_key": new.idempotency_key,
             "request_hash": new.request_hash,
             "fingerprint": new.fingerprint,
-            "next_seq": 2,
-            "queued": 1,
-            "sitemaps_open": discoveries,
+            **counters,
         }
         stamped = self._insert.values(**row, created_at=now(), deadline_at=now() + self._max_crawl_ms)
         if (await connection.execute(stamped)).first() is None:
             # Another request with the same key was quicker by a moment.
             known = await self._find_repeated(connection, new)
             assert known is not None
-            return known
+            return known, False
         if new.secret is not None:
             await self._secrets.put(connection, crawl_id, new.secret)
-        await self._insert_first_urls(connection, crawl_id, new, host_id)
-        await append_event(connection, crawl_id, "started", {"url": new.seed.url})
-        await wake(connection, self._database, [(host_id, new.kind)])
-        return crawl_id
+        started = {"url": new.seed.url, **({"parent": new.parent_id} if new.parent_id else {})}
+        await append_event(connection, crawl_id, "started", started)
+        return crawl_id, True
 
     async def _insert_first_urls(
         self, connection: AsyncConnection, crawl_id: str, new: NewCrawl, host_id: int
@@ -333,6 +347,7 @@ def _view(row: Any) -> CrawlView:
         id=row["id"],
         status=CrawlStatus(row["status"]),
         seed_url=row["seed_url"],
+        parent_id=row["parent_id"],
         browser_seconds=row["browser_ms"] / 1000,
         **{
             name: row[name]

@@ -73,6 +73,8 @@ crawls = Table(
     Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
     #: The crawl that this one continues or retries. No foreign key: it may be deleted before this one is.
     Column("parent_id", String(36)),
+    #: The secrets themselves are in `crawl_secrets` while the crawl runs.
+    Column("had_secrets", Boolean, nullable=False, server_default=text("false")),
     Column("status", String(32), nullable=False),
     Column("seed_url", Text, nullable=False),
     #: The validated request as JSON, `crawler.options.CrawlOptions`.
@@ -271,15 +273,6 @@ crawl_secrets = Table(
     Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
     #: See `crawler.store.secrets`.
     Column("sealed", LargeBinary, nullable=False),
-)
-
-crawl_spend = Table(
-    "crawl_spend",
-    metadata,
-    Column("crawl_id", ForeignKey("crawls.id", ondelete="CASCADE"), primary_key=True),
-    #: What language models were asked and what that cost: see `crawler.store.spend`.
-    Column("tokens", BigInteger, nullable=False, server_default="0"),
-    Column("cost", BigInteger, nullable=False, server_default="0"),
 )
 
 crawl_spend = Table(
