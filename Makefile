@@ -17,7 +17,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test crawl serve up test test-fast lint types bench clean
+.PHONY: help setup setup-test crawl serve up test test-fast chaos lint types bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ test: setup-test ## run every test on real Postgres, Redis and Chromium
 
 test-fast: .venv/.dev ## run the tests that need neither browser nor servers
 	@$(BIN)/pytest $(PARALLEL) -m "not browser and not servers and not netns and not slow" $(ARGS)
+
+chaos: setup-test ## break whole deployments: every fault, then SEEDS=50 random runs (over a minute each)
+	@$(UNSANDBOXED); CRAWL_CHAOS_SEEDS=$${SEEDS:-3} $(BIN)/pytest -m chaos tests/faults $(ARGS)
 
 lint: .venv/.dev ## check style, formatting and the import contracts
 	$(BIN)/ruff check

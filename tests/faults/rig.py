@@ -55,11 +55,12 @@ class Rig:
         await self._connect("api")
         await asyncio.to_thread(self.cluster.start_api)
 
-    async def start_worker(self, name: str) -> None:
-        """Start a worker and wait until its child works."""
+    async def start_worker(self, name: str, *, wait: bool = True) -> None:
+        """Start a worker and wait until it has a child."""
         await self._connect(name)
         self.cluster.start(name, "worker", "--kind", "static")
-        await self.until(lambda: bool(self.children(name)), f"worker {name} has a child")
+        if wait:
+            await self.until(lambda: bool(self.children(name)), f"worker {name} has a child")
 
     async def start_scheduler(self, name: str = "scheduler") -> None:
         await self._connect(name)

@@ -1,0 +1,51 @@
+"""Seeded random faults against a whole deployment, then calm, then every invariant.
+
+`make test` runs one short seed; `make chaos SEEDS=50` runs the first fifty, a minute of faults each.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.faults.nemesis import WORKERS, Nemesis
+from tests.faults.rig import Rig
+from tests.servers import Server
+
+SEEDS = range(1, int(os.environ.get("CRAWL_CHAOS_SEEDS", "3")) + 1)
+#: After the last fault everything must have ended by then (I2): two leases, a paused transaction's locks, a start.
+CALM_SECONDS = 120
+
+
+async def break_and_check(rig: Rig, seed: int, servers: tuple[Server, Server], seconds: float) -> None:
+    await rig.start_api()
+    await rig.start_scheduler()
+    for name in WORKERS:
+        await rig.start_worker(name, wait=False)
+    for host in ("h0.test", "h1.test"):
+        await rig.post(host=host, size=20)
+    nemesis = Nemesis(rig, seed, *servers)
+    try:
+        await nemesis.run(seconds)
+        await rig.ended(seconds=CALM_SECONDS)
+        await rig.check()
+    except BaseException:
+        print(f"seed {seed}: {', '.join(nemesis.done)}")  # noqa: T201
+        raise
+
+
+@pytest.mark.timeout(600)
+async def test_invariants_hold_under_random_faults(
+    rig: Rig, postgres_server: Server, redis_server: Server
+) -> None:
+    await break_and_check(rig, 0, (postgres_server, redis_server), seconds=10)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_invariants_hold_under_a_minute_of_random_faults(
+    rig: Rig, postgres_server: Server, redis_server: Server, seed: int
+) -> None:
+    await break_and_check(rig, seed, (postgres_server, redis_server), seconds=60)
