@@ -15,6 +15,7 @@ from ipaddress import IPv4Address
 from crawler.fetch import forwarding
 from crawler.fetch.addresses import normal_host
 from crawler.fetch.egress import Egress
+from crawler.fetch.idle_connections import IdleConnections
 from crawler.fetch.peer import is_same_user
 from crawler.model import ErrorCode, Failure
 from crawler.settings import Settings
@@ -62,6 +63,7 @@ class Listener:
         self._egress = egress
         self._settings = settings
         self._connections: set[asyncio.Task[None]] = set()
+        self._idle = IdleConnections()
         self._failures: dict[str, Failure] = {}
         self._is_open = True
         self._deadline: asyncio.TimerHandle | None = None
@@ -134,6 +136,16 @@ class Listener:
         self.requests += 1
         if not self._spend(0):
             return
+        near = forwarding.Stream(reader, writer)
+        idle = self._idle.take(request.host, request.port) if request.is_repeatable else None
+        if idle is not None:
+            try:
+                await self._exchange(request, near, idle)
+            except forwarding.NoAnswer:
+                # The origin was about to close it; only a new connection tells whether it answers.
+                pass
+            else:
+                return
         sock = await self._egress.connect(request.host, request.port)
         if isinstance(sock, Failure):
             self._remember(request.host, sock)
@@ -144,12 +156,19 @@ class Listener:
                 await forwarding.answer(writer, b"403 Forbidden" if blocked else b"502 Bad Gateway")
             return
         self._failures.pop(normal_host(request.host), None)
-        far_reader, far_writer = await asyncio.open_connection(sock=sock)
+        await self._exchange(request, near, forwarding.Stream(*await asyncio.open_connection(sock=sock)))
+
+    async def _exchange(
+        self, request: forwarding.Request, near: forwarding.Stream, far: forwarding.Stream
+    ) -> None:
+        is_reusable = False
         try:
-            near, far = forwarding.Stream(reader, writer), forwarding.Stream(far_reader, far_writer)
-            await request.forward(near, far, self._spend)
+            is_reusable = await request.forward(near, far, self._spend)
         finally:
-            far_writer.transport.abort()
+            if is_reusable and self._is_open:
+                self._idle.keep(request.host, request.port, far)
+            else:
+                far.writer.transport.abort()
 
     def _spend(self, count: int) -> bool:
         """Count bytes in either direction. False, and everything is cut, when a budget is spent."""
@@ -170,5 +189,6 @@ class Listener:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        self._idle.close()
         for task in self._connections:
             task.cancel()

@@ -77,7 +77,7 @@ async def test_plain_request_is_said_anew(site: Origin) -> None:
     assert b"Keep-Alive" not in head
     assert site.heads[0].startswith(b"GET /p?q=1 HTTP/1.1\r\n")
     assert site.header("Host") == [f"site.test:{site.port}"]
-    assert site.header("Connection") == ["close"]
+    assert site.header("Connection") == [None]
     assert site.header("X-Mine") == ["1"]
     for name in ("Proxy-Connection", "X-Hop"):
         assert site.header(name) == [None]
@@ -188,8 +188,11 @@ async def test_a53_an_answer_that_was_not_asked_for_never_arrives(site: Origin) 
     site.keep_alive = True
     site.routes["/"] = page(b"first") + page(b"planted")
     async with listening() as listener:
-        answer = await ask(listener, get(site.url()))
-    assert b"planted" not in answer
+        for _ in range(2):
+            answer = await ask(listener, get(site.url()))
+            assert answer.endswith(b"first")
+            assert b"planted" not in answer
+    assert site.connections == 2
 
 
 async def test_a54_the_url_decides_and_not_the_host_header(site: Origin, canary: Canary) -> None:
@@ -199,6 +202,80 @@ async def test_a54_the_url_decides_and_not_the_host_header(site: Origin, canary:
         answer = await ask(listener, f"GET {url} HTTP/1.1\r\nHost: 127.0.0.3:{canary.port}\r\n\r\n".encode())
     assert answer.endswith(b"right")
     assert site.header("Host") == [f"site.test:{site.port}"]
+
+
+async def test_the_connection_to_an_origin_is_used_again(site: Origin, other: Origin) -> None:
+    for origin in (site, other):
+        origin.keep_alive = True
+        origin.routes["*"] = page(origin.host.encode())
+    async with listening() as listener:
+        for path in ("/1", "/2", "/3"):
+            assert (await ask(listener, get(site.url(path)))).endswith(PUBLIC.encode())
+        # Another name is another site, even at the same address; and nobody else gets the connection.
+        assert (await ask(listener, get(site.url("/4", host="site.test")))).endswith(PUBLIC.encode())
+        assert (await ask(listener, get(other.url("/5")))).endswith(PUBLIC_TOO.encode())
+    assert (site.connections, other.connections) == (2, 1)
+    assert other.paths == ["/5"]
+
+
+async def test_a_request_with_consequences_gets_a_new_connection(site: Origin) -> None:
+    site.keep_alive = True
+    site.routes["*"] = page()
+    async with listening() as listener:
+        await ask(listener, get(site.url()))
+        await ask(listener, get(site.url()).replace(b"GET", b"DELETE"))
+        await ask(listener, get(site.url(), "Content-Length: 0"))
+    assert site.connections == 3
+
+
+async def test_an_idle_connection_that_dies_costs_no_answer(site: Origin) -> None:
+    async def answer_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if site.connections > 1 or len(site.heads) == 1:
+            writer.write(page(b"answer"))
+            await writer.drain()
+        else:
+            raise ConnectionError
+
+    site.keep_alive = True
+    site.routes["/"] = answer_the_first
+    async with listening() as listener:
+        assert (await ask(listener, get(site.url()))).endswith(b"answer")
+        assert (await ask(listener, get(site.url()))).endswith(b"answer")
+    assert (site.connections, len(site.heads)) == (2, 3)
+
+
+async def test_a_new_connection_that_dies_is_not_tried_again(site: Origin) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise ConnectionError
+
+    site.routes["/"] = hang_up
+    async with listening() as listener:
+        assert await ask(listener, get(site.url())) == b""
+    assert len(site.heads) == 1
+
+
+async def test_idle_connections_end(site: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their age, by their number, and with the listener."""
+    gone = asyncio.Semaphore(0)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(page())
+        await writer.drain()
+        await reader.read()
+        gone.release()
+
+    site.routes["*"] = answer
+    async with asyncio.timeout(10):
+        async with listening() as listener:
+            monkeypatch.setattr("crawler.fetch.idle_connections._IDLE_SECONDS", 0.05)
+            await ask(listener, get(site.url()))
+            await gone.acquire()
+            monkeypatch.setattr("crawler.fetch.idle_connections._IDLE_SECONDS", 60)
+            monkeypatch.setattr("crawler.fetch.idle_connections._MAX_IDLE", 1)
+            await ask(listener, get(site.url()))
+            await ask(listener, get(site.url(host="site.test")))
+            await gone.acquire()
+        await gone.acquire()
 
 
 MALFORMED = {
