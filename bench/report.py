@@ -13,12 +13,12 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One target: what was measured, what is asked for, whether it is met."""
+    """One target: what was measured, what is asked for, whether it is met. Without a target: None."""
 
     what: str
     measured: str
     target: str
-    is_met: bool
+    is_met: bool | None
 
 
 def at_least(what: str, ratio: float, target: float) -> Check:
@@ -29,6 +29,11 @@ def at_least(what: str, ratio: float, target: float) -> Check:
 def at_most(what: str, value: float, target: float, unit: str = "") -> Check:
     """A value that must not be larger."""
     return Check(what, f"{value:.2f}{unit}", f"<= {target:g}{unit}", value <= target)
+
+
+def told(what: str, ratio: float) -> Check:
+    """A ratio without a target."""
+    return Check(what, f"{ratio:.2f}", "", None)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -60,7 +65,6 @@ def print_runs(runs: Mapping[str, Sequence[Run]]) -> None:
 
 def print_checks(checks: Sequence[Check]) -> None:
     """Targets and verdicts."""
-    rows = [
-        [check.what, check.measured, check.target, "met" if check.is_met else "MISSED"] for check in checks
-    ]
+    verdicts = {True: "met", False: "MISSED", None: ""}
+    rows = [[check.what, check.measured, check.target, verdicts[check.is_met]] for check in checks]
     print_table(["target", "measured", "asked for", "verdict"], rows)

@@ -13,7 +13,7 @@ from bench.backend import Backend
 from bench.measure import ROOT, Run, interleave, median_rate, run_program
 from bench.origin import Origin, serve
 from bench.pages import SCRIPTED_START, STATIC_START, write_scripted, write_static
-from bench.report import Check, at_least, print_runs
+from bench.report import Check, at_least, print_runs, told
 from crawler.fetch.chromium import find_chromium
 from crawler.model import Kind
 from crawler.settings import Settings
@@ -81,13 +81,17 @@ def rendered(backend: Backend, rounds: int, pages: int) -> list[Check]:
         runs = _compare(
             {
                 "crawl": lambda: crawl_rendered(backend, origin).run,
-                "raw Playwright loop": lambda: run_program(_OURS, "raw_render", raw),
+                "raw loop, our proxy": lambda: run_program(_OURS, "raw_render", raw | {"has_proxy": True}),
+                "raw loop": lambda: run_program(_OURS, "raw_render", raw | {"has_proxy": False}),
             },
             rounds,
             pages,
         )
-    ratio = median_rate(runs["crawl"]) / median_rate(runs["raw Playwright loop"])
-    return [at_least("rendered, x raw Playwright loop", ratio, 0.8)]
+    ours = median_rate(runs["crawl"])
+    return [
+        at_least("rendered, x raw Playwright loop", ours / median_rate(runs["raw loop, our proxy"]), 0.8),
+        told("rendered, x raw Playwright loop without our proxy", ours / median_rate(runs["raw loop"])),
+    ]
 
 
 def crawl_rendered(backend: Backend, origin: Origin) -> service.Crawled:
