@@ -173,6 +173,9 @@ class Runtime:
             for kind in Kind:
                 group.create_task(self._pump_until(kind, stop), name=f"pump-{kind}")
             group.create_task(self._tick_until(stop), name="tick")
+            await stop.wait()
+            for pump in self._pumps.values():
+                pump.ring()
 
     async def pump(self, kind: Kind, budget_seconds: float, stop: asyncio.Event) -> float | None:
         """One bounded run of a pump; see `Pump.run`."""
@@ -215,7 +218,7 @@ class Runtime:
             except Exception:
                 log.exception("the %s pump failed; it goes on", kind)
                 due = 1.0
-            if due is None or due > 0:
+            if not stop.is_set() and (due is None or due > 0):
                 await self._pumps[kind].wait_for_ring(min(due or 1.0, 1.0))
         await self._pumps[kind].stop(self.settings.stop_seconds)
 
