@@ -16,6 +16,7 @@ them out, so that the hashes of two fetches are equal exactly when a reader woul
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import StrEnum
@@ -24,6 +25,8 @@ from itertools import chain, takewhile
 from typing import Any
 
 import re2
+
+from crawler.model import CrawlStatus
 
 #: Text is compared up to here; a page that is longer and changes later on is caught by nothing but its title.
 MAX_TEXT_CHARS = 1 << 20
@@ -98,6 +101,36 @@ class PageChange(StrEnum):
     REMOVED = "removed"
     #: It was there, and this crawl cannot say: it failed, or was not reached.
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedPage:
+    """A page of two crawls. `reason` says why it is removed or unknown."""
+
+    url: str
+    change: PageChange
+    reason: str
+    http_status: int | None
+    title: str | None
+    #: Ids of its records, None where a crawl does not have it.
+    old_id: int | None
+    new_id: int | None
+    #: Its place in the comparison: a cursor after it.
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Some pages of a crawl and the one before, in discovery order, those that are gone last."""
+
+    crawl_id: str
+    crawl_status: CrawlStatus
+    #: The crawl that it was compared with; None: there is none, and every page is new.
+    against_id: str | None
+    pages: tuple[ComparedPage, ...]
+    #: All pages by what became of them; None where only the first part of the answer has it.
+    counts: Mapping[PageChange, int] | None
+    next_cursor: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,13 @@ from crawler.model import Kind
 from crawler.page import PagePipeline, Parts
 from crawler.pump import Pump
 from crawler.robots_cache import RobotsCache
+from crawler.runs import Runs
 from crawler.service import CrawlService
-from crawler.settings import Settings
 from crawler.store import migrate
+from crawler.store.admission import Admission
+from crawler.store.changes import Changes
 from crawler.store.contents import Contents
+from crawler.store.continuations import Continuations
 from crawler.store.crawls import Crawls
 from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
@@ -38,6 +41,8 @@ from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
 from crawler.store.secrets import KeyRing, Secrets
 from crawler.turns import Turns
+
+from crawler.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +127,16 @@ class Runtime:
             records=Records(self.database, page_bytes=settings.page_bytes),
             hosts=hosts,
             robots=robots,
+            doorbell=self._doorbell,
+        )
+
+        admission = Admission(
+            self.database, max_sitemaps=settings.max_sitemaps, max_held_pages=settings.max_held_pages
+        )
+        self.runs = Runs(
+            settings=settings,
+            changes=Changes(self.database),
+            continuations=Continuations(self.database, self._crawls, secrets, admission),
             doorbell=self._doorbell,
         )
 

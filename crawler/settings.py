@@ -67,6 +67,7 @@ class Settings(BaseSettings):
         0, ge=0, description="browser time per account and UTC day; 0: none"
     )
     page_bytes: int = Field(10_000_000, ge=1000, description="size at which one answer of GET is cut")
+    max_diff_chars: int = Field(65_536, ge=256, le=1 << 20, description="differences shown of one page")
 
     # --- politeness -------------------------------------------------------------------------------------------
     user_agent: str = Field(
@@ -116,7 +117,7 @@ class Settings(BaseSettings):
     max_sitemaps: int = Field(50, ge=1, le=1000, description="sitemap files per crawl")
     max_sitemap_depth: int = Field(3, ge=1, le=10, description="levels of sitemap indexes")
     max_held_pages: int = Field(
-        1_000, ge=0, le=100_000, description="pages whose links beyond a crawl's limit are kept to go on from"
+        1_000, ge=1, le=100_000, description="pages whose links beyond a crawl's limit are kept to go on from"
     )
     max_links_per_page: int = Field(5_000, ge=1, le=50_000, description="links taken from one page")
     max_url_chars: int = Field(2_048, ge=256, le=8_192, description="longest discovered URL")
