@@ -170,8 +170,3 @@ def _signal_line(value: str) -> _SignalLine:
             values[name] = max(strictness, values.get(name, 0))
     scope = Protego.parse(f"User-agent: *\nDisallow: {path}") if path else None
     return _SignalLine(path, scope, tuple(values.items()))
-
-
-#: For a site without robots.txt, and for one whose robots.txt cannot be had (RFC 9309 2.3.1.3 and 2.3.1.4).
-ALLOW_ALL: Final = parse(b"", token=_ANYONE)
-DISALLOW_ALL: Final = parse(b"User-agent: *\nDisallow: /", token=_ANYONE)

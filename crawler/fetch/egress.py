@@ -13,7 +13,6 @@ from ipaddress import IPv6Address, ip_address
 
 import aiohappyeyeballs
 
-from crawler import urls
 from crawler.fetch import upstream
 from crawler.fetch.addresses import (
     Address,
@@ -69,12 +68,6 @@ class Egress:
     def close(self) -> None:
         """Stop resolving names."""
         self._resolver.close()
-
-    def may_try(self, url: str) -> bool:
-        """Whether a serialised URL is worth a fetch: its text alone names no forbidden destination."""
-        port = urls.origin_of(url).rpartition(":")[2]
-        default = 443 if url.startswith("https:") else 80
-        return not is_forbidden_host(urls.host_of(url), int(port) if port.isdigit() else default, self.policy)
 
     def close_to_all(self, address: Address, port: int) -> None:
         """Refuse one endpoint whatever the policy says: a listener of ours, which would be a way round the rules."""

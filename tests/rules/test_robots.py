@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import robots
-from crawler.robots import ALLOW_ALL, DISALLOW_ALL, ContentSignals, Robots, signal_conflict
+from crawler.robots import ContentSignals, Robots, signal_conflict
 from tests.rules import cases
 
 URL = "https://site.test/dir/page?q=1"
@@ -208,11 +208,11 @@ def test_e11_sitemaps_that_cannot_be_fetched_are_not_named() -> None:
     assert found.sitemaps == ("http://127.0.0.3/s.xml", "https://cdn.test/s.xml")
 
 
-def test_what_applies_without_a_robots_txt() -> None:
-    assert ALLOW_ALL.allowed(URL)
-    assert not DISALLOW_ALL.allowed(URL)
-    assert ALLOW_ALL.crawl_delay is None
-    assert ALLOW_ALL.signals(URL) == ContentSignals()
+def test_an_empty_robots_txt_allows_everything() -> None:
+    found = parsed("")
+    assert found.allowed(URL)
+    assert found.crawl_delay is None
+    assert found.signals(URL) == ContentSignals()
 
 
 @pytest.mark.parametrize(
