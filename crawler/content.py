@@ -10,7 +10,7 @@ from crawler.extract.content_type import classify
 from crawler.extract.converter import Converter
 from crawler.extract.encoding import decode
 from crawler.jobs import Job
-from crawler.model import ErrorCode, Failure, Outcome, Rendered, Response, UrlStatus
+from crawler.model import ErrorCode, Failure, Found, Outcome, Rendered, Response, UrlStatus
 from crawler.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -69,15 +69,19 @@ class Contents:
         return self._with_content(outcome, job, content)
 
     def _with_content(self, outcome: Outcome, job: Job, content: _Content) -> Outcome:
-        """Add what the crawl asked for. Links of error pages and of pages off the site are not followed."""
+        """Add what the crawl asked for."""
         outcome = replace(outcome, title=content.title, content_hash=content.content_hash or None)
         html = content.html if "html" in job.options.formats else None
         if len(html or "") + len(content.markdown or "") > self._settings.max_record_bytes:
             return replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.TOO_LARGE)
-        follows = (
-            outcome.status is UrlStatus.COMPLETED
-            and job.options.source != "sitemaps"
-            and job.scope.decide(outcome.final_url or outcome.lease.url) not in {"external", "subdomain"}
-        )
-        found = job.find(content.links) if follows else ()
-        return replace(outcome, html=html, markdown=content.markdown, found=found)
+        outcome = replace(outcome, html=html, markdown=content.markdown, links=tuple(content.links))
+        return replace(outcome, found=follow(outcome, job))
+
+
+def follow(outcome: Outcome, job: Job) -> tuple[Found, ...]:
+    """A page's links for the frontier; those of error pages and of pages off the site are not followed."""
+    if outcome.status is not UrlStatus.COMPLETED or job.options.source == "sitemaps":
+        return ()
+    if job.scope.decide(outcome.final_url or outcome.lease.url) in {"external", "subdomain"}:
+        return ()
+    return job.find(outcome.links)

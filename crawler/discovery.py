@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime
+from dataclasses import replace
 
 from crawler import sitemaps, urls
 from crawler.fetch.http import HttpFetcher
 from crawler.jobs import Job
 from crawler.model import Failure, Found, Lease, Outcome, Refusal, Response, UrlStatus
 from crawler.politeness import backoff
+from crawler.recrawl import NOT_MODIFIED
 from crawler.robots_cache import Hold, RobotsCache, Rules
 from crawler.settings import Settings
 from crawler.sitemap_guard import BadSitemap
-from crawler.sitemaps import Sitemap
+from crawler.sitemaps import Sitemap, SitemapEntry
 from crawler.turns import Turns
 
 _FETCH_SECONDS = 30.0
@@ -92,15 +93,9 @@ class Discovery:
             case BadSitemap(reason):
                 return Outcome(lease, UrlStatus.ERRORED, reason[:64], http_status=200)
             case Sitemap(pages, children):
-                oldest = job.options.modified_since
-                since = None if oldest is None else datetime.fromtimestamp(oldest, UTC)
-                wanted = [
-                    entry.url
-                    for entry in pages
-                    if since is None or entry.lastmod is None or entry.lastmod >= since
-                ]
                 # Out of scope: dropped without a record, there may be very many (contract A.8).
-                found = tuple(item for item in job.find(wanted) if not item.skip_reason)
+                listed = zip(pages, job.find(page.url for page in pages), strict=True)
+                found = tuple(_dated(item, page, job) for page, item in listed if not item.skip_reason)
                 nested = lease.depth < self._settings.max_sitemap_depth
                 return Outcome(
                     lease,
@@ -123,6 +118,16 @@ class Discovery:
             delay = backoff(lease.attempt, self._rng).total_seconds()
             return Outcome(lease, UrlStatus.QUEUED, reason, retry_after_seconds=delay)
         return Outcome(lease, UrlStatus.ERRORED, reason, http_status=http_status)
+
+
+def _dated(item: Found, page: SitemapEntry, job: Job) -> Found:
+    """A page with its time of change, left out if that is before `modifiedSince` (contract B.8)."""
+    if page.lastmod is None:
+        return item
+    lastmod_at = round(page.lastmod.timestamp() * 1000)
+    since = job.options.modified_since
+    is_older = since is not None and lastmod_at < since * 1000
+    return replace(item, lastmod_at=lastmod_at, skip_reason=NOT_MODIFIED if is_older else "")
 
 
 def _later(lease: Lease, seconds: float) -> Outcome:

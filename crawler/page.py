@@ -1,4 +1,5 @@
-"""One lease -> one outcome, in reading order: robots.txt, fetch or render, content (`crawler.content`).
+"""One lease -> one outcome, in reading order: robots.txt, a copy (`crawler.freshness`), fetch or render, content
+(`crawler.content`).
 
 Expected bad things are values: a page that fails, that robots.txt forbids or that redirects out of reach ends as an
 `Outcome` like any other. Nothing here writes to the database except by way of the robots.txt cache and host turns.
@@ -9,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 from crawler import politeness, urls
 from crawler.content import Contents
@@ -21,6 +22,7 @@ from crawler.errors import SecretLost
 from crawler.extract.converter import Converter
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.renderer import Renderer
+from crawler.freshness import Freshness, Question
 from crawler.jobs import Job, Jobs
 from crawler.model import ErrorCode, Failure, Lease, Outcome, Refusal, Rendered, Response, Role, UrlStatus
 from crawler.robots import signal_conflict
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 #: Answers that another try may better; any other status is the page's own.
 _PASSING = frozenset({408, 429, 502, 503, 504})
+_NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Parts:
     hosts: Hosts
     jobs: Jobs
     robots: RobotsCache
+    freshness: Freshness
     fetcher: HttpFetcher
     converter: Converter
     renderer: Renderer | None
@@ -58,6 +62,7 @@ class PagePipeline:
         self._hosts = parts.hosts
         self._jobs = parts.jobs
         self._robots = parts.robots
+        self._freshness = parts.freshness
         self._fetcher = parts.fetcher
         self._contents = Contents(parts.settings, parts.converter)
         self._renderer = parts.renderer
@@ -104,22 +109,23 @@ class PagePipeline:
         refused = _judge(rules, lease.url, job)
         if refused is not None:
             return Outcome(lease, refused.status, refused.reason)
-        if job.options.render:
-            return await self._render(lease, job)
-        return await self._fetch(lease, job)
+        copy = await self._freshness.find_copy(lease, job)
+        if copy is not None:
+            return copy
+        question = await self._freshness.ask(lease, job)
+        take_in_full = self._render if job.options.render else self._fetch
+        return await take_in_full(lease, job, question)
 
-    async def _fetch(self, lease: Lease, job: Job) -> Outcome:
+    async def _fetch(self, lease: Lease, job: Job, question: Question) -> Outcome:
         await self._turns.take(lease)
-
-        async def may_follow(_from: str, to: str) -> Refusal | None:
-            return await self._may_follow(to, lease, job)
-
-        answer = await self._fetcher.fetch(
-            lease.url,
-            max_bytes=self._settings.max_document_bytes,
-            timeout_seconds=self._settings.fetch_timeout_seconds,
-            on_redirect=may_follow,
-        )
+        answer = await self._get(lease, job, question.headers)
+        if _is_confirmed(answer, question):
+            settled = self._freshness.settle(question, lease, job, answer)
+            if isinstance(settled, Outcome):
+                return settled
+            question = settled
+            await self._turns.wait_for_next(lease, lease.host)
+            answer = await self._get(lease, job, question.headers)
         match answer:
             case Failure():
                 return self._failed(lease, answer)
@@ -129,23 +135,42 @@ class PagePipeline:
                 outcome = self._outcome(lease, answer)
                 if outcome.status is UrlStatus.QUEUED:
                     return outcome
-                return await self._contents.add_static(outcome, job, answer)
+                outcome = await self._contents.add_static(outcome, job, answer)
+                return await self._freshness.stamp(question, outcome, job, answer)
             case other:
                 assert_never(other)
 
-    async def _render(self, lease: Lease, job: Job) -> Outcome:
+    async def _get(self, lease: Lease, job: Job, headers: Mapping[str, str]) -> Response | Failure | Refusal:
+        async def may_follow(_from: str, to: str) -> Refusal | None:
+            return await self._may_follow(to, lease, job)
+
+        return await self._fetcher.fetch(
+            lease.url,
+            headers=headers,
+            max_bytes=self._settings.max_document_bytes,
+            timeout_seconds=self._settings.fetch_timeout_seconds,
+            on_redirect=may_follow,
+        )
+
+    async def _render(self, lease: Lease, job: Job, question: Question) -> Outcome:
+        asked = bool(question.headers)
+        if asked:
+            settled = await self._ask_without_browser(lease, job, question)
+            if isinstance(settled, Outcome):
+                return settled
+            question = settled
         assert self._renderer is not None
         confirmed = False
 
         async def may_navigate(url: str) -> Refusal | None:
             nonlocal confirmed
-            if not confirmed:
-                # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
-                confirmed = True
-                await self._turns.take(lease)
-                self._turns.note_sent(lease.host)
-                return None
-            return await self._may_follow(url, lease, job)
+            if confirmed:
+                return await self._may_follow(url, lease, job)
+            # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
+            confirmed = True
+            await (self._turns.wait_for_next(lease, lease.host) if asked else self._turns.take(lease))
+            self._turns.note_sent(lease.host)
+            return None
 
         async with self._tabs:
             answer = await self._renderer.render(
@@ -166,9 +191,24 @@ class PagePipeline:
                 )
                 if outcome.status is UrlStatus.QUEUED:
                     return outcome
-                return await self._contents.add_rendered(outcome, job, answer)
+                outcome = await self._contents.add_rendered(outcome, job, answer)
+                return await self._freshness.stamp(question, outcome, job, answer.response)
             case other:
                 assert_never(other)
+
+    async def _ask_without_browser(self, lease: Lease, job: Job, question: Question) -> Outcome | Question:
+        """Whether the document is as it was. Any other answer than "not modified" is left to the browser to get."""
+        await self._turns.take(lease)
+        answer = await self._fetcher.fetch(
+            lease.url,
+            headers=question.headers,
+            timeout_seconds=self._settings.fetch_timeout_seconds,
+            max_redirects=0,
+            accept=_only_not_modified,
+        )
+        if _is_confirmed(answer, question):
+            return self._freshness.settle(question, lease, job, answer)
+        return question
 
     async def _may_follow(self, url: str, lease: Lease, job: Job) -> Refusal | None:
         """One more hop: the target's own robots.txt and its own turn. Off-site redirects are followed, as
@@ -231,6 +271,14 @@ class PagePipeline:
             else 0.0,
             host_backoff_seconds=pushed.total_seconds() if again and pushed else 0.0,
         )
+
+
+def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> TypeGuard[Response]:
+    return isinstance(answer, Response) and answer.status == _NOT_MODIFIED and bool(question.headers)
+
+
+def _only_not_modified(status: int, _headers: Mapping[str, str]) -> Failure | None:
+    return None if status == _NOT_MODIFIED else Failure(ErrorCode.HTTP_ERROR, f"status {status}")
 
 
 _HOST_IS_AWAY = frozenset({ErrorCode.CONNECT_FAILED, ErrorCode.DNS_FAILURE, ErrorCode.TIMEOUT})

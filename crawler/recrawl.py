@@ -44,6 +44,8 @@ _KEEPS_OUT = frozenset({"no-store", "private", "no-cache"})
 #: `Stored.confirmed` of a page whose origin has said "not modified" of a page that was.
 LIAR = -1
 
+#: The reason of pages that `modifiedSince` leaves out.
+NOT_MODIFIED = "not_modified"
 CACHE_STATUS = "cacheStatus"
 AGE = "age"
 

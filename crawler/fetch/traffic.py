@@ -52,6 +52,7 @@ class Traffic:
         self._open: set[str] = set()
         self._streams: set[str] = set()
         self._answers: dict[str, Answer] = {}
+        self._set_cookies: dict[str, str] = {}
         #: Decoded bytes of main documents so far.
         self._document_bytes: dict[str, int] = {}
 
@@ -71,6 +72,7 @@ class Traffic:
             "Page.lifecycleEvent": self._on_lifecycle,
             "Network.requestWillBeSent": self._on_request,
             "Network.responseReceived": self._on_response,
+            "Network.responseReceivedExtraInfo": self._on_raw_response,
             "Network.dataReceived": self._on_data,
             "Network.loadingFinished": self._on_finished,
             "Network.loadingFailed": self._on_finished,
@@ -96,6 +98,11 @@ class Traffic:
         if self.loader in self._answers:
             return self._answers[self.loader]
         return None if self.loader else next(reversed(self._answers.values()), None)
+
+    @property
+    def set_cookie(self) -> str | None:
+        """The Set-Cookie field of the document in the tab, which is left out of the headers of its `answer`."""
+        return self._set_cookies.get(self.loader)
 
     @property
     def document_bytes(self) -> int:
@@ -158,6 +165,11 @@ class Traffic:
             headers = {name.lower(): value.replace("\n", ", ") for name, value in response["headers"].items()}
             mime_type = response["mimeType"].lower()
             self._answers[event["loaderId"]] = Answer(response["url"], response["status"], headers, mime_type)
+
+    def _on_raw_response(self, event: dict[str, Any]) -> None:
+        for name, value in event["headers"].items():
+            if name.lower() == "set-cookie":
+                self._set_cookies[event["requestId"]] = value.replace("\n", ", ")
 
     def _on_data(self, event: dict[str, Any]) -> None:
         request_id: str = event["requestId"]

@@ -271,10 +271,11 @@ class _Visit:
         return Rendered(response, snapshot.html, snapshot.title, snapshot.links, 0.0)
 
     def _response(self, answer: Answer, seconds: float) -> Response:
+        set_cookie = self._traffic.set_cookie
         return Response(
             url=answer.url,
             status=answer.status,
-            headers=answer.headers,
+            headers=answer.headers if set_cookie is None else {**answer.headers, "set-cookie": set_cookie},
             body=b"",
             redirects=tuple(self._hops[:-1]),
             wire_bytes=self._traffic.wire_bytes,

@@ -53,9 +53,20 @@ class Admission:
         self._beyond = Memory()
         found = database.rows(
             "found", seq=int, rank=int, role=str, url=str, url_key=str, host_id=int, depth=int, status=str,
-            reason=str,
+            reason=str, lastmod_at=int,
         )  # fmt: skip
-        columns = ("seq", "rank", "role", "url", "url_key", "host_id", "depth", "status", "reason")
+        columns = (
+            "seq",
+            "rank",
+            "role",
+            "url",
+            "url_key",
+            "host_id",
+            "depth",
+            "status",
+            "reason",
+            "lastmod_at",
+        )
         self._insert = insert(urls).from_select(
             ["crawl_id", "kind", *columns],
             select(
@@ -299,6 +310,7 @@ class _Intake:
             "depth": depth,
             "status": UrlStatus.SKIPPED if item.skip_reason else UrlStatus.QUEUED,
             "reason": item.skip_reason,
+            "lastmod_at": item.lastmod_at,
         }
 
 

@@ -19,7 +19,7 @@ from crawler.store.admission import Admission, Admitted
 from crawler.store.contents import Contents, pack
 from crawler.store.crawl_row import CrawlRow
 from crawler.store.database import Database, encode_rows, now
-from crawler.store.hosts import Hosts, push_back, wake
+from crawler.store.hosts import Hosts, hand_back_turns, push_back, wake
 from crawler.store.schema import crawls, urls
 from crawler.store.transitions import append_event, end_crawl
 
@@ -93,7 +93,10 @@ class Finisher:
                     done.ended.append(crawl.id)
             await push_back(connection, _pushes(accepted))
             # Last, so that the hosts' rows are locked for as short as can be: the frontier wants them.
+            unused = [outcome.lease for outcome in accepted if outcome.unused_turn]
+            admitted.woken |= {(lease.host_id, lease.kind) for lease in unused}
             await wake(connection, self._database, admitted.woken)
+            await hand_back_turns(connection, unused)
         self._admission.learn(admitted)
         done.queued = bool(admitted.woken)
         return done

@@ -116,6 +116,7 @@ class Frontier:
                 granted_monotonic=granted,
                 next_fetch_at=by_id[row.host_id].next_fetch_at,
                 interval_ms=by_id[row.host_id].interval_ms,
+                lastmod_at=row.lastmod_at,
             )
             for row in sorted(rows, key=lambda row: row.id)
         )
@@ -329,6 +330,7 @@ class _Statements:
                 urls.c.role,
                 urls.c.depth,
                 urls.c.attempts,
+                urls.c.lastmod_at,
                 urls.c.host_id,
             )
         )

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crawler.model import Kind
+from crawler.model import Kind, Lease
 from crawler.store.database import Database, later_of, now
 from crawler.store.schema import hosts
 
@@ -87,4 +87,14 @@ async def push_back(connection: AsyncConnection, milliseconds_by_host: Mapping[i
             update(hosts)
             .where(hosts.c.id == host_id)
             .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now() + milliseconds))
+        )
+
+
+async def hand_back_turns(connection: AsyncConnection, leases: Iterable[Lease]) -> None:
+    """Nothing was sent on these leases: their hosts' turns are free again, unless somebody has taken the next."""
+    for lease in sorted(leases, key=lambda lease: lease.host_id):
+        await connection.execute(
+            update(hosts)
+            .where(hosts.c.id == lease.host_id, hosts.c.next_fetch_at == lease.next_fetch_at)
+            .values(next_fetch_at=now())
         )

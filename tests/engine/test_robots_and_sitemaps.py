@@ -181,7 +181,9 @@ async def test_f61_a_gzipped_sitemap_index_in_order_of_priority(engines: Engines
         recent = wall_clock_ms() // 1000 - 86_400
         _, newer = await engine.crawl(origin.url(), source="sitemaps", options=outside, modifiedSince=recent)
     assert list(records) == [origin.url(), origin.url("/high"), origin.url("/low")]
-    assert list(newer) == [origin.url(), origin.url("/high")]
+    assert list(newer) == list(records)
+    assert (newer[origin.url("/high")].status, newer[origin.url("/low")].status) == ("completed", "skipped")
+    assert newer[origin.url("/low")].reason == "not_modified"
 
 
 async def test_f53_seven_days_end_a_crawl_and_fourteen_more_its_results(engines: Engines) -> None:
