@@ -163,6 +163,10 @@ def _retry_after(value: str | None) -> float | None:
 def _failure(error: Exception) -> NoAnswer:
     """The one place that knows what aiohttp raises."""
     detail = f"{type(error).__name__}: {error}"[:300]
-    if isinstance(error, TimeoutError):
-        return NoAnswer("model_timeout", detail)
-    return NoAnswer("model_unavailable", detail, _RETRY_AFTER_SECONDS)
+    match error:
+        case TimeoutError():
+            return NoAnswer("model_timeout", detail)
+        case NoConnection(failure=failure) if not failure.retryable:
+            return NoAnswer("model_unavailable", detail)
+        case _:
+            return NoAnswer("model_unavailable", detail, _RETRY_AFTER_SECONDS)
