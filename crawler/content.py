@@ -43,8 +43,7 @@ class Contents:
                 return outcome
             return replace(outcome, status=UrlStatus.ERRORED, reason=kind.code)
         html = decode(response.body, content_type)
-        markdown_wanted = "markdown" in job.options.formats
-        extract = await self._converter.extract(html, response.url, markdown=markdown_wanted)
+        extract = await self._converter.extract(html, response.url, view=job.view)
         if isinstance(extract, Failure):
             return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)
         if extract.fault is not None:
@@ -57,10 +56,7 @@ class Contents:
 
     async def add_rendered(self, outcome: Outcome, job: Job, rendered: Rendered) -> Outcome:
         """A page after its scripts ran: the browser has named its title and links."""
-        markdown_wanted = "markdown" in job.options.formats
-        extract = await self._converter.extract(
-            rendered.html, rendered.response.url, markdown=markdown_wanted
-        )
+        extract = await self._converter.extract(rendered.html, rendered.response.url, view=job.view)
         if isinstance(extract, Failure):
             return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)
         content = _Content(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from crawler import urls
+from crawler.extract.view import View
 from crawler.fetch.render_options import RenderOptions
 from crawler.model import Found
 from crawler.options import CrawlOptions, join_secrets
@@ -34,6 +35,8 @@ class Job:
     scope: Scope
     #: One value for all pages of the crawl, by which the renderer knows them.
     rendering: RenderOptions
+    #: What Markdown shows of a page; None: no Markdown is wanted.
+    view: View | None
     #: Links judged so far: the pages of a site link to each other again and again.
     _found: dict[str, Found] = field(default_factory=dict, repr=False, compare=False)
 
@@ -67,7 +70,20 @@ def parse_job(crawl_id: str, options: CrawlOptions) -> Job:
         external=options.include_external_links,
         subdomains=options.include_subdomains,
     )
-    return Job(crawl_id, options, scope, render_options(options))
+    return Job(crawl_id, options, scope, render_options(options), _view(options))
+
+
+def _view(options: CrawlOptions) -> View | None:
+    if "markdown" not in options.formats:
+        return None
+    wanted = options.markdown_options
+    return View(
+        content=wanted.content,
+        selector=wanted.css_selector or "",
+        excluded=wanted.exclude_selectors,
+        links=wanted.links,
+        images=wanted.images,
+    )
 
 
 class Jobs:

@@ -15,8 +15,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from crawler.changes import content_hash
 from crawler.extract.encoding import clean, decode
-from crawler.extract.metadata import Metadata, MetaReader, shorten
 from crawler.extract.main_text import main_text
+from crawler.extract.metadata import Metadata, MetaReader, shorten
 from crawler.model import Link
 from crawler.urls import resolve
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -26,6 +27,8 @@ from crawler.extract.escape import escape_heading_end
 from crawler.extract.inline import write_inline
 from crawler.extract.plain import is_too_deep, plain_text
 from crawler.extract.reader import read_blocks
+from crawler.extract.selection import select
+from crawler.extract.view import FULL, View
 
 #: Names of the converters, as `CRAWL_MARKDOWN` has them.
 ConverterName = Literal["builtin", "markdownify"]
@@ -34,20 +37,33 @@ _ALIGN = {"": "---", "left": ":---", "center": ":---:", "right": "---:"}
 _NEW_LINE = re.compile(r"\n(?=[^\n])")
 
 
-def to_markdown(html: str, *, url: str, converter: ConverterName) -> str:
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Markdown, and how many words of the page it shows."""
+
+    markdown: str
+    words: int
+
+
+def to_markdown(html: str, *, url: str, converter: ConverterName, view: View = FULL) -> str:
     """Markdown of the page `html`, whose final URL is `url`."""
     if is_too_deep(html):
         return plain_text(html)
     parser = LexborHTMLParser(html)
-    return convert(parser, base_url_of(parser, url), converter)
+    base_url = base_url_of(parser, url)
+    return convert(parser, html, base_url=base_url, converter=converter, view=view).markdown
 
 
-def convert(parser: LexborHTMLParser, base_url: str, converter: ConverterName) -> str:
-    """Markdown of the page that `parser` has read. Links are made absolute by `base_url`."""
-    body = parser.body
-    if body is None:
-        return ""
-    blocks = read_blocks(body, base_url)
+def convert(
+    parser: LexborHTMLParser, html: str, *, base_url: str, converter: ConverterName, view: View
+) -> Converted:
+    """Markdown of the page `html`, which `parser` has read. Links are made absolute by `base_url`."""
+    reading = read_blocks(select(parser, html, view), base_url, links=view.links, images=view.images)
+    return Converted(write(reading.blocks, converter), reading.words)
+
+
+def write(blocks: Sequence[Block], converter: ConverterName) -> str:
+    """Markdown of blocks by one of the converters, without a line end after the last line."""
     if converter == "markdownify":
         # Only here: it brings bs4 and lxml, which would double the memory of a converter process.
         from crawler.extract.classic import write_with_markdownify  # noqa: PLC0415

@@ -14,6 +14,7 @@ from crawler.extract.blocks import (
     Block,
     Break,
     Checkbox,
+    Code,
     End,
     Heading,
     Image,
@@ -58,6 +59,9 @@ class Outline:
         self._is_loose = False
         self._nesting = 0
         self._is_in_heading = False
+        #: Words shown so far: runs of text without blanks.
+        self.words = 0
+        self._is_in_word = False
 
     def finish(self) -> list[Block]:
         """All blocks, after the last element has ended."""
@@ -65,6 +69,7 @@ class Outline:
         return self._frames[0].blocks
 
     def add_text(self, text: str) -> None:
+        self._count_words(text)
         if self._has_text:
             self._text.append(text)
         elif not text.isspace():
@@ -85,6 +90,8 @@ class Outline:
             self._has_text = True
 
     def add_block(self, block: Block) -> None:
+        if isinstance(block, Code):
+            self.words += len(block.text.split())
         self.end_text()
         self._frames[-1].blocks.append(block)
 
@@ -95,6 +102,7 @@ class Outline:
             self._frames[-1].blocks.append(Paragraph(self._text, self._is_loose))
         self._text = list(self._marks)
         self._has_text = False
+        self._is_in_word = False
 
     def start_mark(self, mark: Mark, label: str = "") -> Leave:
         """Begin formatted text. `label` is its text in case that nothing else is in it."""
@@ -227,6 +235,12 @@ class Outline:
             return self._contain()
         self._open(_Frame())
         return lambda: definitions.append((is_term, self._close().blocks))
+
+    def _count_words(self, text: str) -> None:
+        """Formatting may begin and end within a word."""
+        if text:
+            self.words += len(text.split()) - (self._is_in_word and not text[0].isspace())
+            self._is_in_word = not text[-1].isspace()
 
     def _contain(self) -> Leave:
         """A block without form: the text before it and in it are two paragraphs."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import ada_url
-from selectolax.lexbor import LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from crawler.extract.blocks import Align, Block, Break, Code, Image, Mark, MarkName, Math, Rule
 from crawler.extract.code_block import CODE_CELLS, language_of, read_code
 from crawler.extract.grid import MAX_COLSPAN, MAX_ROWSPAN
 from crawler.extract.outline import Outline
+from crawler.extract.selection import Selection
 
 #: Longest URL that is written out.
 MAX_URL_CHARS = 8192
@@ -60,17 +62,38 @@ Attributes = Mapping[str, str | None]
 Leave = Callable[[], None]
 
 
-def read_blocks(body: LexborNode, base_url: str) -> list[Block]:
-    """The blocks of a page. `base_url` is the document base URL, which links and images are resolved against."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The blocks of a page, and how many words they show."""
+
+    blocks: list[Block]
+    words: int
+
+
+def read_blocks(selection: Selection, base_url: str, *, links: bool = True, images: bool = True) -> Reading:
+    """Read what is selected. `base_url` is the document base URL, which links and images are resolved against.
+
+    Without `links` their text stays, without `images` nothing of them.
+    """
     outline = Outline()
-    reader = _Reader(outline, base_url, _code_tables(body))
-    stack: list[tuple[LexborNode, Leave]] = []
-    node = body.child
-    while node is not None or stack:
+    reader = _Reader(outline, base_url, selection, links=links, images=images)
+    for root in selection.roots:
+        _walk(root, reader, outline)
+    return Reading(outline.finish(), outline.words)
+
+
+def _walk(root: LexborNode, reader: _Reader, outline: Outline) -> None:
+    """The element `root` and what is in it. That it is hidden does not matter: scripts may show a body later."""
+    leave = reader.read(root, root.attributes)
+    if leave is None:
+        return
+    stack = [(root, leave)]
+    node = root.child
+    while stack:
         if node is None:
             element, leave = stack.pop()
             leave()
-            node = element.next
+            node = element.next if stack else None
         elif node.is_text_node:
             outline.add_text(node.text_content or "")
             node = node.next
@@ -79,16 +102,18 @@ def read_blocks(body: LexborNode, base_url: str) -> list[Block]:
             node = node.child
         else:
             node = node.next
-    return outline.finish()
 
 
 class _Reader:
     """What each element means. `enter` says what to do at the element's end, or None to leave its content out."""
 
-    def __init__(self, outline: Outline, base_url: str, code_tables: frozenset[int]) -> None:
+    def __init__(
+        self, outline: Outline, base_url: str, selection: Selection, *, links: bool, images: bool
+    ) -> None:
         self._outline = outline
         self._base_url = base_url
-        self._code_tables = code_tables
+        self._code_tables = _code_tables(selection.tree)
+        self._dropped = selection.dropped
         self._forms: Mapping[str, Callable[[LexborNode, Attributes], Leave | None]] = {
             "p": lambda node, attributes: outline.start_paragraph(),
             **dict.fromkeys(HEADINGS, self._enter_heading),
@@ -118,6 +143,8 @@ class _Reader:
             **dict.fromkeys(CONTAINERS, self._enter_container),
             **dict.fromkeys(SPACED, self._enter_spaced),
             **dict.fromkeys(CODE_BLOCKS, self._enter_code),
+            **({} if links else dict.fromkeys(["a", "video", "audio"], self._enter_nothing)),
+            **({} if images else {"img": self._enter_unwanted}),
         }
 
     def enter(self, node: LexborNode) -> Leave | None:
@@ -127,8 +154,24 @@ class _Reader:
         attributes = node.attributes
         if (attributes or tag == "dialog") and _is_hidden(tag, attributes):
             return None
+        if self._dropped and node.mem_id in self._dropped:
+            return None
         form = self._forms.get(tag)
         return _nothing if form is None else form(node, attributes)
+
+    def read(self, root: LexborNode, attributes: Attributes) -> Leave | None:
+        """Enter an element that was chosen: only what is no text at all is left out."""
+        tag = root.tag or ""
+        if tag in DROPPED or root.mem_id in self._dropped:
+            return None
+        form = self._forms.get(tag)
+        return _nothing if form is None else form(root, attributes)
+
+    def _enter_nothing(self, node: LexborNode, attributes: Attributes) -> Leave:
+        return _nothing
+
+    def _enter_unwanted(self, node: LexborNode, attributes: Attributes) -> None:
+        """An image, where none is wanted."""
 
     def _enter_mark(self, node: LexborNode, attributes: Attributes) -> Leave:
         return self._outline.start_mark(Mark(MARKS[node.tag or ""]))
@@ -235,10 +278,10 @@ class _Reader:
         return None if url.startswith(DEAD_SCHEMES) else url
 
 
-def _code_tables(body: LexborNode) -> frozenset[int]:
+def _code_tables(tree: LexborHTMLParser) -> frozenset[int]:
     """The tables that set line numbers next to lines of code. One search for all: one per table would be quadratic."""
     tables: set[int] = set()
-    for cell in body.css(CODE_CELLS):
+    for cell in tree.css(CODE_CELLS):
         parent = cell.parent
         while parent is not None and parent.tag != "table":
             parent = parent.parent

@@ -16,6 +16,7 @@ import pytest
 from crawler.extract.converter import INLINE_CHARS, Converter, Extract
 from crawler.extract.document import parse
 from crawler.extract.markdown import ConverterName, to_markdown
+from crawler.extract.view import FULL
 from crawler.model import ErrorCode, Failure
 from crawler.settings import Settings
 
@@ -34,6 +35,11 @@ async def running(**overrides: object) -> AsyncIterator[Converter]:
         await converter.close()
 
 
+async def markdown_of(converter: Converter, html: str, url: str) -> str | Failure | None:
+    found = await converter.extract(html, url, view=FULL)
+    return found if isinstance(found, Failure) else found.markdown
+
+
 @contextmanager
 def ours() -> Iterator[Callable[[], list[psutil.Process]]]:
     """The child processes that were started since."""
@@ -44,15 +50,15 @@ def ours() -> Iterator[Callable[[], list[psutil.Process]]]:
 @pytest.mark.parametrize("name", ["builtin", "markdownify"])
 async def test_convert_gives_the_markdown(name: ConverterName) -> None:
     async with running(markdown=name) as converter:
-        assert await converter.convert(PAGE, URL) == to_markdown(PAGE, url=URL, converter=name)
+        assert await markdown_of(converter, PAGE, URL) == to_markdown(PAGE, url=URL, converter=name)
 
 
 async def test_extract_gives_the_page_and_its_markdown() -> None:
     page = parse(PAGE, content_type=None, url=URL, max_links=5000, max_url_chars=2048)
     async with running() as converter:
-        assert await converter.extract(PAGE, URL, markdown=False) == Extract(page, None)
-        assert await converter.extract(PAGE, URL, markdown=True) == Extract(
-            page, to_markdown(PAGE, url=URL, converter="builtin")
+        assert await converter.extract(PAGE, URL, view=None) == Extract(page, None)
+        assert await converter.extract(PAGE, URL, view=FULL) == Extract(
+            page, to_markdown(PAGE, url=URL, converter="builtin"), words=6
         )
 
 
@@ -60,7 +66,7 @@ async def test_large_pages_are_parsed_in_the_child_too() -> None:
     html = PAGE + "<p>x" * INLINE_CHARS
     with ours() as children:
         async with running() as converter:
-            found = await converter.extract(html, URL, markdown=False)
+            found = await converter.extract(html, URL, view=None)
             assert len(children()) == 1
     assert found == Extract(parse(html, content_type=None, url=URL, max_links=9, max_url_chars=2048), None)
 
@@ -69,10 +75,10 @@ async def test_children_start_on_first_use_and_none_is_left() -> None:
     with ours() as children:
         async with running(convert_processes=2) as converter:
             assert children() == []
-            await asyncio.gather(*(converter.convert(PAGE, URL) for _ in range(4)))
+            await asyncio.gather(*(markdown_of(converter, PAGE, URL) for _ in range(4)))
             assert len(children()) == 2
         assert children() == []
-        assert await converter.convert(PAGE, URL) == Failure(
+        assert await markdown_of(converter, PAGE, URL) == Failure(
             ErrorCode.WORKER_LOST, "the converter is closed", retryable=True
         )
 
@@ -80,7 +86,7 @@ async def test_children_start_on_first_use_and_none_is_left() -> None:
 async def test_close_ends_a_conversion_in_flight() -> None:
     with ours() as children:
         converter = Converter(Settings.load())
-        conversion = asyncio.create_task(converter.convert(ENDLESS, URL))
+        conversion = asyncio.create_task(markdown_of(converter, ENDLESS, URL))
         while not children():
             await asyncio.sleep(0)
         await converter.close()
@@ -99,18 +105,18 @@ async def test_d18_a_page_that_takes_too_long_is_plain_text_and_the_loop_goes_on
 
     async with running(convert_timeout_seconds=1.0) as converter:
         heart = asyncio.create_task(beat())
-        found = await converter.extract(ENDLESS, URL, markdown=True)
+        found = await converter.extract(ENDLESS, URL, view=FULL)
         heart.cancel()
         assert isinstance(found, Extract)
         assert found.markdown == "before\n\nafter"
         assert found.fault == Failure(ErrorCode.TIMEOUT, "the converter took too long")
         assert beats > 20
-        assert await converter.convert(PAGE, URL) == to_markdown(PAGE, url=URL, converter="builtin")
+        assert await markdown_of(converter, PAGE, URL) == to_markdown(PAGE, url=URL, converter="builtin")
 
 
 async def test_d18_parsing_is_bounded_in_cpu_time() -> None:
     async with running(convert_timeout_seconds=60.0) as converter:
-        found = await converter.extract(ENDLESS, URL, markdown=False)
+        found = await converter.extract(ENDLESS, URL, view=None)
     assert isinstance(found, Extract)
     assert found.fault is not None
     assert found.fault.code == ErrorCode.TOO_LARGE
@@ -121,7 +127,7 @@ async def test_d18_parsing_is_bounded_in_cpu_time() -> None:
 async def test_d15_deep_nesting_is_plain_text(name: ConverterName) -> None:
     html = "<title>deep</title>start" + "<div>" * 500_000 + "end"
     async with running(markdown=name) as converter:
-        found = await converter.extract(html, URL, markdown=True)
+        found = await converter.extract(html, URL, view=FULL)
     assert isinstance(found, Extract)
     assert found.page.title == "deep"
     assert found.markdown is not None
@@ -132,14 +138,14 @@ async def test_d15_deep_nesting_is_plain_text(name: ConverterName) -> None:
 async def test_memory_is_bounded() -> None:
     html = PAGE + "<b>x</b><i>y</i>" * 100_000
     async with running(convert_memory_bytes=128 << 20, max_record_bytes=50 << 20) as converter:
-        found = await converter.extract(html, URL, markdown=True)
+        found = await converter.extract(html, URL, view=FULL)
         assert isinstance(found, Failure) or found.fault is not None
-        assert await converter.convert(PAGE, URL) == to_markdown(PAGE, url=URL, converter="builtin")
+        assert await markdown_of(converter, PAGE, URL) == to_markdown(PAGE, url=URL, converter="builtin")
 
 
 async def test_d19_output_is_capped() -> None:
     async with running(max_record_bytes=2048) as converter:
-        found = await converter.convert("<p>" + "word " * 1000, URL)
+        found = await markdown_of(converter, "<p>" + "word " * 1000, URL)
     assert isinstance(found, Failure)
     assert found.code == ErrorCode.TOO_LARGE
 
@@ -147,17 +153,17 @@ async def test_d19_output_is_capped() -> None:
 async def test_a_cancelled_conversion_does_not_answer_the_next_one() -> None:
     with ours() as children:
         async with running() as converter:
-            await converter.convert(PAGE, URL)
+            await markdown_of(converter, PAGE, URL)
             (child,) = children()
             before = child.cpu_times().user
-            conversion = asyncio.create_task(converter.convert(ENDLESS, URL))
+            conversion = asyncio.create_task(markdown_of(converter, ENDLESS, URL))
             while child.cpu_times().user < before + 0.05:
                 await asyncio.sleep(0)
             conversion.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await conversion
             assert not child.is_running()
-            assert await converter.convert("<p>next", URL) == "next"
+            assert await markdown_of(converter, "<p>next", URL) == "next"
 
 
 async def test_children_are_replaced_after_their_pages() -> None:
@@ -165,7 +171,7 @@ async def test_children_are_replaced_after_their_pages() -> None:
         async with running(convert_pages_per_process=2) as converter:
             pids: set[int] = set()
             for _ in range(4):
-                await converter.convert(PAGE, URL)
+                await markdown_of(converter, PAGE, URL)
                 pids.update(child.pid for child in children())
     assert len(pids) >= 2
 
@@ -174,7 +180,7 @@ async def test_the_child_has_limits_and_no_secrets(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CRAWL_API_TOKEN", "secret")
     with ours() as children:
         async with running(convert_memory_bytes=256 << 20) as converter:
-            await converter.convert(PAGE, URL)
+            await markdown_of(converter, PAGE, URL)
             (child,) = children()
             assert "secret" not in child.environ().values()
             assert child.rlimit(psutil.RLIMIT_AS) == (256 << 20, 256 << 20)
@@ -184,19 +190,20 @@ async def test_the_child_has_limits_and_no_secrets(monkeypatch: pytest.MonkeyPat
 
 async def test_lone_surrogates_of_a_browser_are_no_fault() -> None:
     async with running() as converter:
-        assert await converter.convert("<p>a\ud800b", URL) == "a?b"
+        assert await markdown_of(converter, "<p>a\ud800b", URL) == "a?b"
 
 
 IN_A_CELERY_WORKER = """
 import asyncio, sys, billiard
 from crawler.extract.converter import Converter
+from crawler.extract.view import View
 from crawler.settings import Settings
 
 async def convert():
     converter = Converter(Settings())
-    markdown = await converter.convert("<h1>x</h1>", "http://h.test/")
+    found = await converter.extract("<h1>x</h1>", "http://h.test/", view=View())
     await converter.close()
-    return markdown
+    return found.markdown
 
 def work():
     sys.exit(0 if asyncio.run(convert()) == "# x" else 3)
@@ -211,12 +218,13 @@ if __name__ == "__main__":
 KILLED_WITH_A_CHILD = """
 import asyncio
 from crawler.extract.converter import Converter
+from crawler.extract.view import View
 from crawler.settings import Settings
 
 async def main():
     converter = Converter(Settings())
-    await converter.convert("<p>x", "http://h.test/")
-    print(next(iter(converter._all))._process.pid, flush=True)
+    await converter.extract("<p>x", "http://h.test/", view=View())
+    print(next(iter(converter.pids)), flush=True)
     await asyncio.sleep(600)
 
 asyncio.run(main())

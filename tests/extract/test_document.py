@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.extract.document import MAX_META_CHARS, Page, parse
+from crawler.extract.document import Page, parse
+from crawler.extract.metadata import MAX_META_CHARS
 from tests.extract.cases import binary, load
 
 URL = "http://site.test/dir/page"
