@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
+from crawler.ai.providers import Providers
 from crawler.doorbell import Doorbell, LocalDoorbell
 from crawler.errors import ConfigurationError, CrawlError, Unavailable
 from crawler.extract.converter import Converter
@@ -97,6 +98,7 @@ class Runtime:
         self._fetcher = HttpFetcher(self._egress, settings, on_sent=turns.note_sent)
         self._renderer = Renderer(EgressProxy(self._egress, settings), settings)
         self._converter = Converter(settings)
+        providers = Providers.load(settings)
         robots = RobotsCache(robots_files, self._fetcher, settings)
         parts = Parts(
             settings=settings,
@@ -138,6 +140,7 @@ class Runtime:
             changes=Changes(self.database),
             continuations=Continuations(self.database, self._crawls, secrets, admission),
             doorbell=self._doorbell,
+            providers=providers,
         )
 
     def _make_pump(self, kind: Kind) -> Pump:

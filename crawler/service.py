@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from crawler import urls
+from crawler.ai.plan import Refused, make_plan
+from crawler.ai.providers import Providers
 from crawler.doorbell import Doorbell
 from crawler.errors import InvalidRequest
 from crawler.fetch.addresses import Policy, is_forbidden_host
@@ -49,7 +51,9 @@ class CrawlService:
         hosts: Hosts,
         robots: RobotsCache,
         doorbell: Doorbell,
+        providers: Providers,
     ) -> None:
+        self._providers = providers
         self._settings = settings
         self._policy = policy
         self._crawls = crawls
@@ -115,7 +119,12 @@ class CrawlService:
         )
 
     def check_target(self, options: CrawlOptions) -> Url:
-        """The start URL. Raises InvalidRequest for one that may not be crawled, as far as that shows without DNS."""
+        """The start URL. Raises InvalidRequest for one that may not be crawled, as far as that shows without DNS, and
+        for JSON that can be had neither from a model of the operator's table nor from structured data."""
+        if "json" in options.formats and options.json_options is not None:
+            plan = make_plan(options.json_options, self._providers)
+            if isinstance(plan, Refused):
+                raise InvalidRequest(plan.message)
         seed = parse_job("", options).seed
         if is_forbidden_host(seed.host, seed.port, self._policy):
             raise InvalidRequest("url: this address may not be crawled; name a public http(s) host")
