@@ -130,6 +130,7 @@ class Runtime:
             hosts=hosts,
             robots=robots,
             doorbell=self._doorbell,
+            providers=providers,
         )
 
         admission = Admission(
@@ -140,7 +141,6 @@ class Runtime:
             changes=Changes(self.database),
             continuations=Continuations(self.database, self._crawls, secrets, admission),
             doorbell=self._doorbell,
-            providers=providers,
         )
 
     def _make_pump(self, kind: Kind) -> Pump:
