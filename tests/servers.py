@@ -147,8 +147,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Server]:
-    """A fresh Postgres cluster; `url` names its database `postgres` and a superuser with a random password."""
+def postgres(*, durable: bool = False) -> Iterator[Server]:
+    """A fresh Postgres cluster; `url` names its database `postgres` and a superuser with a random password.
+
+    `durable`: set up as Postgres does by itself, so that a commit waits for the disk."""
     with private_folder("postgres") as (folder, user):
         initdb = usable(required("initdb").resolve(), folder, user)
         data, password_file, password = folder / "data", folder / "password", secrets.token_hex(16)
@@ -168,9 +170,11 @@ def postgres() -> Iterator[Server]:
         port = free_port()
         settings = {
             "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "",
-            "fsync": "off", "full_page_writes": "off",
-            "max_connections": "200", "shared_buffers": "128MB",
         }  # fmt: skip
+        if not durable:
+            settings |= {
+                "fsync": "off", "full_page_writes": "off", "max_connections": "200", "shared_buffers": "128MB",
+            }  # fmt: skip
         ready = [str(initdb.parent / "pg_isready"), "--quiet", "--host", "127.0.0.1", "--port", str(port)]
         server = Server(
             "Postgres",

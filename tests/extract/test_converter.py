@@ -20,6 +20,8 @@ from crawler.extract.view import FULL
 from crawler.model import ErrorCode, Failure
 from crawler.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 URL = "http://site.test/dir/page"
 PAGE = "<title>T</title><h1>Head</h1><p>Some <b>text</b> and <a href=other>a link</a>."
 #: One tag with so many attributes keeps the parser busy for minutes (it compares each with all).

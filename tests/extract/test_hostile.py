@@ -14,6 +14,8 @@ from crawler.extract.markdown import ConverterName, to_markdown
 from crawler.extract.plain import is_too_deep, plain_text, plain_title
 from tests.extract.fidelity import lost_text
 
+pytestmark = pytest.mark.slow
+
 CONVERTERS: list[ConverterName] = ["builtin", "markdownify"]
 URL = "http://site.test/"
 NESTED = [

@@ -185,6 +185,7 @@ def test_fifty_hostile_wildcards_cost_milliseconds() -> None:
     assert best_seconds(lambda: matches(url)) < 0.02
 
 
+@pytest.mark.slow
 def test_e28_fifty_patterns_on_100_000_urls() -> None:
     patterns = [compiled(f"https://site{number}.test/*/docs/**") for number in range(50)]
     urls = [f"https://site{number % 60}.test/en/docs/page/{number}" for number in range(100_000)]

@@ -315,6 +315,7 @@ def test_e21_alternate_links_past_the_limit_end_the_list() -> None:
     assert paths(good(many, max_urls=10)) == ["/a"]
 
 
+@pytest.mark.slow
 def test_e21_a_million_elements_take_seconds_and_no_log_lines(caplog: pytest.LogCaptureFixture) -> None:
     body = urlset(loc("/a"), loc("/b") + "<link/>" * 1_000_000)
     start = time.thread_time()
