@@ -20,6 +20,7 @@ from crawler.fetch.egress import Egress
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.proxy import EgressProxy
 from crawler.fetch.renderer import Renderer
+from crawler.freshness import Freshness
 from crawler.jobs import Jobs
 from crawler.maintenance import Maintenance
 from crawler.model import Kind
@@ -32,6 +33,7 @@ from crawler.store import migrate
 from crawler.store.admission import Admission
 from crawler.store.changes import Changes
 from crawler.store.contents import Contents
+from crawler.store.copies import Copies
 from crawler.store.continuations import Continuations
 from crawler.store.crawls import Crawls
 from crawler.store.database import Database, wall_clock_ms
@@ -106,6 +108,7 @@ class Runtime:
             hosts=hosts,
             jobs=Jobs(self._crawls, secrets),
             robots=robots,
+            freshness=Freshness(Copies(self.database), settings),
             fetcher=self._fetcher,
             converter=self._converter,
             renderer=self._renderer,

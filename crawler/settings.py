@@ -181,6 +181,9 @@ class Settings(BaseSettings):
         60.0, ge=1, le=3600, description="a page that is silent so long is taken back"
     )
     max_attempts: int = Field(3, ge=1, le=10, description="leases of one URL before it ends as errored")
+    full_check_every: int = Field(
+        10, ge=1, description="of so many incremental crawls, one fetches a page whatever its origin says"
+    )
     pump_seconds: float = Field(30.0, ge=0.1, le=600, description="budget of one pump run")
     tick_seconds: float = Field(2.0, ge=0.05, le=60, description="period of the scheduler's tick")
     max_crawl_seconds: int = Field(7 * 86_400, ge=1, description="a crawl that runs longer is ended")
