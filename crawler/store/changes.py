@@ -24,7 +24,7 @@ _LOST_FROM = 2**31
 _new = urls.alias("new_urls")
 _old = urls.alias("old_urls")
 _had = and_(_old.c.role == Role.PAGE, _old.c.status == UrlStatus.COMPLETED)
-_is_gone = and_(_new.c.status == UrlStatus.ERRORED, _new.c.http_status.in_((404, 410)))
+_is_gone = and_(_new.c.status == UrlStatus.ERRORED, func.coalesce(_new.c.http_status, 0).in_((404, 410)))
 _is_unmodified = and_(_new.c.status == UrlStatus.SKIPPED, _new.c.reason == "not_modified")
 _has_ended = _new.c.status.not_in((UrlStatus.QUEUED, UrlStatus.LEASED))
 
