@@ -74,7 +74,7 @@ def parse_job(crawl_id: str, options: CrawlOptions) -> Job:
 
 
 def _view(options: CrawlOptions) -> View | None:
-    if "markdown" not in options.formats:
+    if not {"markdown", "json"} & set(options.formats):
         return None
     wanted = options.markdown_options
     return View(

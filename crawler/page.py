@@ -17,6 +17,7 @@ from typing import TypeGuard, assert_never
 
 from crawler import politeness, urls
 from crawler.content import Contents
+from crawler.ai.extraction import JsonExtractor
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
 from crawler.extract.converter import Converter
@@ -50,6 +51,7 @@ class Parts:
     freshness: Freshness
     fetcher: HttpFetcher
     converter: Converter
+    extractor: JsonExtractor
     renderer: Renderer | None
 
 
@@ -64,7 +66,7 @@ class PagePipeline:
         self._robots = parts.robots
         self._freshness = parts.freshness
         self._fetcher = parts.fetcher
-        self._contents = Contents(parts.settings, parts.converter)
+        self._contents = Contents(parts.settings, parts.converter, parts.extractor)
         self._renderer = parts.renderer
         #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
         self._tabs = asyncio.Semaphore(parts.settings.render_slots)

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
+from crawler.ai.client import ModelClient
+from crawler.ai.extraction import JsonExtractor
 from crawler.ai.providers import Providers
 from crawler.doorbell import Doorbell, LocalDoorbell
 from crawler.errors import ConfigurationError, CrawlError, Unavailable
@@ -43,6 +45,7 @@ from crawler.store.hosts import Hosts
 from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
 from crawler.store.secrets import KeyRing, Secrets
+from crawler.store.spend import Spend
 from crawler.turns import Turns
 
 from crawler.settings import Settings
@@ -101,6 +104,12 @@ class Runtime:
         self._renderer = Renderer(EgressProxy(self._egress, settings), settings)
         self._converter = Converter(settings)
         providers = Providers.load(settings)
+        self._models = ModelClient(settings)
+        spend = Spend(
+            self.database,
+            max_tokens=settings.ai_max_crawl_tokens,
+            max_cost=round(settings.ai_max_crawl_cost * 1_000_000),
+        )
         robots = RobotsCache(robots_files, self._fetcher, settings)
         parts = Parts(
             settings=settings,
@@ -111,6 +120,7 @@ class Runtime:
             freshness=Freshness(Copies(self.database), settings),
             fetcher=self._fetcher,
             converter=self._converter,
+            extractor=JsonExtractor(settings, providers, self._models, spend),
             renderer=self._renderer,
         )
         self._pipeline = PagePipeline(parts, rng=random.Random(), wall_clock=lambda: datetime.now(UTC))  # noqa: S311
@@ -176,6 +186,7 @@ class Runtime:
             await stack.enter_async_context(self._fetcher)
             await stack.enter_async_context(self._renderer)
             stack.push_async_callback(self._converter.close)
+            stack.push_async_callback(self._models.close)
             stack.push_async_callback(self.service.close)
             self._exit = stack.pop_all()
         return self

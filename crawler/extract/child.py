@@ -14,13 +14,14 @@ from crawler.extract.markdown import convert
 from crawler.extract.plain import is_too_deep, plain_text, plain_title
 from crawler.extract.serving import Options, serve
 from crawler.extract.view import View
+from crawler.structured.page import read_structured_data
 
 #: CPU time for parsing one page. Real pages of 10 MiB need a second.
 PARSE_SECONDS = 5.0
 
 
 def answer(header: dict[str, Any], body: bytes, options: Options) -> tuple[dict[str, Any], str]:
-    """The page, and its Markdown if asked for; `is_plain` asks for what needs no parser."""
+    """The page, its Markdown and its structured data if asked for; `is_plain` asks for what needs no parser."""
     html = body.decode()
     if header["is_plain"] or is_too_deep(html):
         title, text = plain_title(html), plain_text(html)
@@ -34,6 +35,9 @@ def answer(header: dict[str, Any], body: bytes, options: Options) -> tuple[dict[
     found = describe(parser, "", url=url, **limits)
     page = asdict(found) | {"links": [link.url for link in found.links]}
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    if header["structured"]:
+        # Before the converter, which may take the tree apart.
+        page["structured"] = asdict(read_structured_data(parser, base_url_of(parser, url)))
     if header["view"] is None:
         return {"page": page, "is_plain": False, "words": None}, ""
     made = convert(

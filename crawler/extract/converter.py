@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crawler.extract import child
@@ -13,6 +13,7 @@ from crawler.extract.metadata import Metadata
 from crawler.extract.view import View
 from crawler.model import ErrorCode, Failure, Link
 from crawler.settings import Settings
+from crawler.structured.data import StructuredData
 
 #: HTML up to this size is parsed in this process when nothing else is asked: it costs less than the way to a child, and
 #: what the parser's quadratic cases cost at this size (about 0.2 s) is a pause that an event loop survives.
@@ -28,6 +29,8 @@ class Extract:
     words: int | None = None
     #: Why there is only plain text and no link, where the page was too much for the parser or the converter.
     fault: Failure | None = None
+    #: Empty when it was not asked for, or the page was too much for the parser.
+    structured: StructuredData = field(default_factory=StructuredData)
 
 
 class Converter:
@@ -42,15 +45,18 @@ class Converter:
         """Its processes."""
         return self._children.pids
 
-    async def extract(self, html: str, url: str, *, view: View | None) -> Extract | Failure:
-        """Read a page in one parse, and convert what `view` shows; None: no Markdown is wanted.
+    async def extract(
+        self, html: str, url: str, *, view: View | None, structured: bool = False
+    ) -> Extract | Failure:
+        """Read a page in one parse, with its structured data if asked, and convert what `view` shows; None: no
+        Markdown is wanted.
 
         Never raises because of what the page holds. Where it is too much for the parser or the converter, its title and
         plain text are what is left, unless the view leaves something out on purpose.
         """
-        if view is None and len(html) <= INLINE_CHARS:
+        if view is None and not structured and len(html) <= INLINE_CHARS:
             return Extract(self._parse_here(html, url), None)
-        answer = await self._ask(html, url, view)
+        answer = await self._ask(html, url, view, structured=structured)
         if isinstance(answer, Failure):
             return answer
         extract, fault = answer
@@ -60,7 +66,8 @@ class Converter:
         if fault is not None and view is not None and view.is_partial:
             return fault
         markdown = None if view is None else extract.text
-        return Extract(_page(header["page"], html, url), markdown, header["words"], fault)
+        data = StructuredData(**header["page"].get("structured", {}))
+        return Extract(_page(header["page"], html, url), markdown, header["words"], fault, data)
 
     async def close(self) -> None:
         """End all children; conversions in flight end as failures."""
@@ -76,9 +83,12 @@ class Converter:
             max_url_chars=limits.max_url_chars,
         )
 
-    async def _ask(self, html: str, url: str, view: View | None) -> tuple[Answer, Failure | None] | Failure:
+    async def _ask(
+        self, html: str, url: str, view: View | None, *, structured: bool
+    ) -> tuple[Answer, Failure | None] | Failure:
         """Ask for everything; if that fails, ask another child for what can be had without a parser."""
-        request = {"url": url, "view": None if view is None else asdict(view), "is_plain": False}
+        shown = None if view is None else asdict(view)
+        request = {"url": url, "view": shown, "structured": structured, "is_plain": False}
         body = html.encode("utf-8", "replace")
         answer = await self._children.ask(request, body)
         fault = None
