@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from api import crawls, errors, health
+from api import crawls, errors, health, runs, schedules
 from api.deps import Services
 from api.exposure import generated_token
 from api.gate import Gate, Guard
@@ -50,7 +50,8 @@ def create_app(settings: Settings, *, doorbell: Doorbell | None = None) -> FastA
     errors.install(app)
     app.include_router(health.router)
     for prefix in PREFIXES:
-        app.include_router(crawls.router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
+        for router in (crawls.router, runs.router, schedules.router):
+            app.include_router(router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
     describe(app, takes_key=bool(settings.api_key))
     return app
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from api import schemas
+from api.answers import HEADERS, is_id, refusals, success
 from api.body import read_body
 from api.deps import CacheTtl, ReadableAccount, ServicesNow, WholeNumber, WritableAccount, refuse_repeats
 from api.results import encode_page, is_small, list_fields
@@ -23,21 +24,14 @@ _MAX_CURSOR = 2**31 - 1
 #: More records than any crawl may fetch; the size of the answer is bounded by bytes.
 _MAX_RECORDS = 100_000
 _MAX_LISTED = 1_000
-_CRAWL_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
-_HEADERS = {"Cache-Control": "no-store"}
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": schemas.ErrorAnswer} for status in (400, 401, 404, 429, 500, 503, *statuses)}
-
 
 router = APIRouter(dependencies=[Depends(refuse_repeats)])
 
 
 async def _known_form(crawl_id: Annotated[str, Path(min_length=1, description="id of the crawl")]) -> str:
     """An id of another form than ours is simply unknown; the database need not be asked."""
-    if not _CRAWL_ID.fullmatch(crawl_id):
+    if not is_id(crawl_id):
         raise NotFound
     return crawl_id
 
@@ -45,7 +39,7 @@ async def _known_form(crawl_id: Annotated[str, Path(min_length=1, description="i
 CrawlId = Annotated[str, Depends(_known_form)]
 
 
-@router.post("/crawl", response_model=schemas.CreatedAnswer, responses=_errors(403, 408, 413, 415))
+@router.post("/crawl", response_model=schemas.CreatedAnswer, responses=refusals(403, 408, 413, 415))
 async def create_crawl(
     request: Request,
     account: WritableAccount,
@@ -66,10 +60,10 @@ async def create_crawl(
         idempotency_key=idempotency_key,
         is_retry=_is_retry(request),
     )
-    return _success(crawl_id)
+    return success(crawl_id)
 
 
-@router.get("/crawl/{crawl_id}", response_model=schemas.CrawlAnswer, responses=_errors())
+@router.get("/crawl/{crawl_id}", response_model=schemas.CrawlAnswer, responses=refusals())
 async def read_crawl(
     account: ReadableAccount,
     crawl_id: CrawlId,
@@ -85,18 +79,18 @@ async def read_crawl(
     page = await services.runtime.service.read(account, crawl_id, cursor=cursor, limit=limit, status=wanted)
     if is_small(page):
         content = b"".join([piece async for piece in encode_page(page)])
-        return Response(content, media_type="application/json", headers=_HEADERS)
-    return StreamingResponse(encode_page(page), media_type="application/json", headers=_HEADERS)
+        return Response(content, media_type="application/json", headers=HEADERS)
+    return StreamingResponse(encode_page(page), media_type="application/json", headers=HEADERS)
 
 
-@router.delete("/crawl/{crawl_id}", response_model=schemas.CancelledAnswer, responses=_errors(403))
+@router.delete("/crawl/{crawl_id}", response_model=schemas.CancelledAnswer, responses=refusals(403))
 async def cancel_crawl(account: WritableAccount, crawl_id: CrawlId, services: ServicesNow) -> Response:
     """End a running crawl; what is finished stays readable."""
     await services.runtime.service.cancel(account, crawl_id)
-    return _success({"job_id": crawl_id, "message": "The crawl job was cancelled"})
+    return success({"job_id": crawl_id, "message": "The crawl job was cancelled"})
 
 
-@router.get("/crawl", response_model=schemas.ListAnswer, responses=_errors())
+@router.get("/crawl", response_model=schemas.ListAnswer, responses=refusals())
 async def list_crawls(
     account: ReadableAccount,
     services: ServicesNow,
@@ -111,14 +105,14 @@ async def list_crawls(
     result: dict[str, object] = {"crawls": [list_fields(crawl) for crawl in crawls]}
     if next_cursor is not None:
         result["cursor"] = next_cursor
-    return _success(result)
+    return success(result)
 
 
-@router.get("/crawl/{crawl_id}/receipt", response_model=schemas.ReceiptAnswer, responses=_errors())
+@router.get("/crawl/{crawl_id}/receipt", response_model=schemas.ReceiptAnswer, responses=refusals())
 async def read_receipt(account: ReadableAccount, crawl_id: CrawlId, services: ServicesNow) -> Response:
     """Where every URL that the crawl found has gone, and why."""
     reasons = await services.runtime.service.receipt(account, crawl_id)
-    return _success(_receipt(reasons))
+    return success(_receipt(reasons))
 
 
 def _receipt(reasons: Mapping[str, Mapping[str, int]]) -> dict[str, object]:
@@ -145,8 +139,3 @@ def _is_retry(request: Request) -> bool:
     """Cloudflare's SDKs repeat a POST by themselves and only count the repeats; the first one may have arrived."""
     count = request.headers.get("x-stainless-retry-count", "0")
     return count.isascii() and count.isdigit() and int(count[:9]) > 0
-
-
-def _success(result: object) -> Response:
-    content = {"success": True, "result": result, "errors": [], "messages": []}
-    return JSONResponse(content, headers=_HEADERS)

@@ -28,6 +28,8 @@ def crawl_fields(crawl: CrawlView) -> dict[str, object]:
     }
     if crawl.error is not None:
         fields["error"] = crawl.error
+    if crawl.parent_id is not None:
+        fields["parentId"] = crawl.parent_id
     return fields
 
 
@@ -36,8 +38,8 @@ def list_fields(crawl: CrawlView) -> dict[str, object]:
     return {
         **crawl_fields(crawl),
         "url": crawl.seed_url,
-        "createdAt": _iso(crawl.created_at),
-        "endedAt": None if crawl.ended_at is None else _iso(crawl.ended_at),
+        "createdAt": iso(crawl.created_at),
+        "endedAt": None if crawl.ended_at is None else iso(crawl.ended_at),
     }
 
 
@@ -92,6 +94,7 @@ def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _iso(milliseconds: int) -> str:
+def iso(milliseconds: int) -> str:
+    """A moment as the wire has it."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -15,18 +15,20 @@ Absent = SkipJsonSchema[None]
 RecordStatus = Literal["queued", "completed", "errored", "disallowed", "skipped", "cancelled"]
 
 
-class _Described(BaseModel):
+class Described(BaseModel):
+    """An object with camelCase names."""
+
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-class ErrorItem(_Described):
+class ErrorItem(Described):
     """One problem."""
 
     code: int
     message: str
 
 
-class ErrorAnswer(_Described):
+class ErrorAnswer(Described):
     """Every answer that is not a success."""
 
     success: Literal[False]
@@ -35,19 +37,21 @@ class ErrorAnswer(_Described):
     result: None
 
 
-class _Success(_Described):
+class Success(Described):
+    """The envelope of every success."""
+
     success: Literal[True]
     errors: list[Any]
     messages: list[Any]
 
 
-class CreatedAnswer(_Success):
+class CreatedAnswer(Success):
     """The crawl was accepted."""
 
     result: str = Field(description="id of the crawl")
 
 
-class Metadata(_Described):
+class Metadata(Described):
     """What the page answered; absent for URLs that were never fetched."""
 
     status: int = Field(description="HTTP status")
@@ -56,7 +60,7 @@ class Metadata(_Described):
     last_modified: str | Absent = Field(None, description="the page's Last-Modified as it came")
 
 
-class RecordItem(_Described):
+class RecordItem(Described):
     """One URL of a crawl."""
 
     url: str = Field(description="as it was found, before redirects")
@@ -70,7 +74,7 @@ class RecordItem(_Described):
     message: str | Absent = Field(None, description="the reason in words")
 
 
-class CrawlResult(_Described):
+class CrawlResult(Described):
     """A crawl and some of its records, in discovery order."""
 
     id: str
@@ -80,11 +84,12 @@ class CrawlResult(_Described):
     finished: int
     skipped: int
     error: str | Absent = Field(None, description="why the crawl as a whole failed")
+    parent_id: str | Absent = Field(None, description="the crawl that this one continues or retries")
     cursor: str | Absent = Field(None, description="where the next page begins; absent on the last one")
     records: list[RecordItem]
 
 
-class CrawlAnswer(_Success):
+class CrawlAnswer(Success):
     """A crawl."""
 
     result: CrawlResult
@@ -97,13 +102,13 @@ class Cancelled(BaseModel):
     message: str
 
 
-class CancelledAnswer(_Success):
+class CancelledAnswer(Success):
     """The crawl was cancelled."""
 
     result: Cancelled
 
 
-class CrawlItem(_Described):
+class CrawlItem(Described):
     """A crawl in the list."""
 
     id: str
@@ -113,25 +118,26 @@ class CrawlItem(_Described):
     finished: int
     skipped: int
     error: str | Absent = None
+    parent_id: str | Absent = None
     url: str
     created_at: str
     ended_at: str | None
 
 
-class CrawlList(_Described):
+class CrawlList(Described):
     """Crawls of an account, newest first."""
 
     crawls: list[CrawlItem]
     cursor: str | Absent = Field(None, description="where the next page begins; absent on the last one")
 
 
-class ListAnswer(_Success):
+class ListAnswer(Success):
     """Crawls of an account."""
 
     result: CrawlList
 
 
-class Receipt(_Described):
+class Receipt(Described):
     """Where every URL that a crawl found has gone."""
 
     discovered: int = Field(description="all records; the sum of the statuses")
@@ -144,7 +150,7 @@ class Receipt(_Described):
     reasons: dict[str, dict[str, int]] = Field(description="by status, the records by the rule that decided")
 
 
-class ReceiptAnswer(_Success):
+class ReceiptAnswer(Success):
     """The receipt of a crawl."""
 
     result: Receipt

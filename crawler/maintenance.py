@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from crawler.doorbell import Doorbell
 from crawler.model import CrawlStatus, ErrorCode, Kind, Outcome, UrlStatus
+from crawler.scheduling import Scheduling
 from crawler.settings import Settings
 from crawler.store.contents import Contents
 from crawler.store.crawls import Crawls
@@ -30,6 +31,8 @@ class TickCounts:
 
     taken_back: int = 0
     ended: int = 0
+    #: Due times of schedules that were decided.
+    fired: int = 0
     deleted: int = 0
     rung: int = 0
 
@@ -44,6 +47,7 @@ class Maintenance:
     finisher: Finisher
     robots: RobotsFiles
     contents: Contents
+    scheduling: Scheduling
     doorbell: Doorbell
 
     async def tick(self) -> TickCounts:
@@ -51,10 +55,11 @@ class Maintenance:
         counts = TickCounts(
             taken_back=await self.take_back_leases(),
             ended=await self.end_overdue_crawls(),
+            fired=await self.scheduling.fire_due(),
             deleted=await self.delete_expired(),
             rung=await self.ring_for_due_work(),
         )
-        if counts.taken_back or counts.ended:
+        if counts.taken_back or counts.ended or counts.fired:
             log.info("tick: %s", counts)
         return counts
 
@@ -95,6 +100,7 @@ class Maintenance:
         for _ in range(_DELETE_BATCHES_PER_TICK):
             if await self.contents.sweep(batch=_SWEEP) < _SWEEP:
                 break
+        deleted += await self.scheduling.delete_old_runs()
         return deleted + await self.robots.delete_stale(older_than_seconds=_ROBOTS_KEPT_SECONDS)
 
     async def ring_for_due_work(self) -> int:

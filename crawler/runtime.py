@@ -30,13 +30,16 @@ from crawler.page import PagePipeline, Parts
 from crawler.pump import Pump
 from crawler.robots_cache import RobotsCache
 from crawler.runs import Runs
+from crawler.schedules import Limits
+from crawler.scheduling import Scheduling
 from crawler.service import CrawlService
+from crawler.settings import Settings
 from crawler.store import migrate
 from crawler.store.admission import Admission
 from crawler.store.changes import Changes
 from crawler.store.contents import Contents
-from crawler.store.copies import Copies
 from crawler.store.continuations import Continuations
+from crawler.store.copies import Copies
 from crawler.store.crawls import Crawls
 from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
@@ -44,11 +47,11 @@ from crawler.store.frontier import Frontier, Politeness
 from crawler.store.hosts import Hosts
 from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
+from crawler.store.schedule_runs import ScheduleRuns
+from crawler.store.schedules import Schedules
 from crawler.store.secrets import KeyRing, Secrets
 from crawler.store.spend import Spend
 from crawler.turns import Turns
-
-from crawler.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +79,8 @@ class Runtime:
 
         self.database = Database(settings.database, pool_size=settings.database_pool_size, clock=clock_ms)
         hosts = Hosts(self.database, default_delay_ms=default_delay_ms)
-        secrets = Secrets(self.database, KeyRing.load(settings))
+        ring = KeyRing.load(settings)
+        secrets = Secrets(self.database, ring)
         self._crawls = Crawls(
             self.database,
             hosts,
@@ -125,15 +129,6 @@ class Runtime:
         )
         self._pipeline = PagePipeline(parts, rng=random.Random(), wall_clock=lambda: datetime.now(UTC))  # noqa: S311
         self._pumps = {kind: self._make_pump(kind) for kind in Kind}
-        self.maintenance = Maintenance(
-            settings,
-            self._crawls,
-            self._frontier,
-            self._finisher,
-            robots_files,
-            Contents(self.database),
-            self._doorbell,
-        )
         self.service = CrawlService(
             settings=settings,
             policy=self._egress.policy,
@@ -154,6 +149,31 @@ class Runtime:
             changes=Changes(self.database),
             continuations=Continuations(self.database, self._crawls, secrets, admission),
             doorbell=self._doorbell,
+        )
+        self.scheduling = Scheduling(
+            settings=settings,
+            database=self.database,
+            schedules=Schedules(self.database, ring, max_per_account=settings.max_schedules),
+            runs=ScheduleRuns(
+                self.database,
+                self._crawls,
+                self.service.quotas,
+                Limits.load(settings),
+                retention_ms=retention_ms,
+            ),
+            crawls=self._crawls,
+            service=self.service,
+            doorbell=self._doorbell,
+        )
+        self.maintenance = Maintenance(
+            settings,
+            self._crawls,
+            self._frontier,
+            self._finisher,
+            robots_files,
+            Contents(self.database),
+            self.scheduling,
+            self._doorbell,
         )
 
     def _make_pump(self, kind: Kind) -> Pump:

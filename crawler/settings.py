@@ -190,6 +190,21 @@ class Settings(BaseSettings):
     retention_seconds: int = Field(14 * 86_400, ge=1, description="results are kept so long after the end")
     stop_seconds: float = Field(25.0, ge=0, le=300, description="pages in flight may go on so long at a stop")
 
+    # --- schedules --------------------------------------------------------------------------------------------
+    max_schedules: int = Field(100, ge=0, le=10_000, description="schedules per account")
+    min_schedule_interval_seconds: int = Field(
+        60, ge=1, le=86_400, description="least time between two due times of a schedule"
+    )
+    schedule_grace_seconds: float = Field(
+        60.0, ge=1, le=86_400, description="a due time that is decided later was missed"
+    )
+    max_catch_up_runs: int = Field(
+        24, ge=1, le=500, description="missed due times that `catchUp: all` makes up for"
+    )
+    max_queued_runs: int = Field(
+        10, ge=1, le=500, description="runs of a schedule that wait for the one before"
+    )
+
     # --- logs -------------------------------------------------------------------------------------------------
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     log_format: Literal["console", "json"] = Field("console", description="form of log lines on stderr")

@@ -43,7 +43,7 @@ def parse_options(body: bytes | Mapping[str, object], *, now: datetime) -> Crawl
         # As JSON text, because strict JSON types are the contract: a list is fine for a tuple, "10" is no number.
         options = CrawlOptions.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        raise InvalidRequest(_explain(error)) from error
+        raise InvalidRequest(explain(error)) from error
     _check_modified_since(options, now)
     _check_formats(options)
     return options
@@ -92,7 +92,7 @@ def _refuse_nulls(body: Mapping[str, object]) -> None:
             waiting.extend((f"{path}[{position}]", child) for position, child in enumerate(node))
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """One message for all problems, each with its field as the caller wrote it."""
     problems = error.errors(include_url=False, include_input=False)
     unknown: dict[str, list[str]] = {}

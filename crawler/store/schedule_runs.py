@@ -1,0 +1,284 @@
+"""What becomes of the due times of schedules: one row for each, written with the crawl that it started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Update, and_, delete, exists, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from crawler.errors import InvalidRequest, NotFound, RateLimited, SecretLost
+from crawler.model import CrawlStatus, Kind
+from crawler.schedules import Backlog, Decision, Limits, Overlap, RunStatus, decide, list_backlog
+from crawler.store.crawls import Crawls, NewCrawl, Quotas
+from crawler.store.database import Database, now
+from crawler.store.finish import lock_crawls
+from crawler.store.schedules import Schedule, read_schedule
+from crawler.store.schema import crawls, schedule_runs, schedules
+from crawler.store.transitions import end_crawl
+
+#: Due times decided in one transaction.
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What became of one due time. Times are milliseconds since the epoch."""
+
+    id: int
+    due_at: int
+    is_manual: bool
+    status: RunStatus
+    #: Why it was refused.
+    reason: str
+    crawl_id: str | None
+    decided_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A crawl that may be started: `host_id` is that of its seed."""
+
+    new: NewCrawl
+    host_id: int
+
+
+#: A crawl to start, or why none may be.
+Attempt = Ready | InvalidRequest | SecretLost
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What one look at a schedule did: due times decided, and the kind of the crawl that it started."""
+
+    decided: int = 0
+    started: Kind | None = None
+
+
+class ScheduleRuns:
+    """Runs of the schedules of one database."""
+
+    def __init__(
+        self, database: Database, crawls: Crawls, quotas: Quotas, limits: Limits, *, retention_ms: int
+    ) -> None:
+        """`retention_ms`: how long a crawl that is cancelled for the next one is kept."""
+        self._database = database
+        self._crawls = crawls
+        self._quotas = quotas
+        self._limits = limits
+        self._retention_ms = retention_ms
+        dialect = sqlite if database.is_sqlite else postgresql
+        self._insert = dialect.insert(schedule_runs).on_conflict_do_nothing()
+
+    async def pending(self, limit: int) -> list[Schedule]:
+        """Schedules that are due, longest first, and those with a run whose turn has come."""
+        waits = schedules.c.id.in_(
+            select(schedule_runs.c.schedule_id).where(schedule_runs.c.status == RunStatus.QUEUED)
+        )
+        runs_on = exists().where(
+            crawls.c.id == schedules.c.last_crawl_id, crawls.c.status == CrawlStatus.RUNNING
+        )
+        statement = (
+            select(schedules)
+            .where(or_(schedules.c.next_due_at <= now(), waits & ~runs_on))
+            .order_by(schedules.c.next_due_at)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            return [read_schedule(row) for row in (await connection.execute(statement)).mappings()]
+
+    async def advance(self, schedule: Schedule, attempt: Attempt) -> Advance:
+        """Decide the next due times of a schedule, and start the crawl that they or a waiting run ask for.
+
+        All in one transaction: the rows, the crawl and the step to the next due time. Does nothing if another
+        scheduler is at it, or the schedule is not any more what it was when `attempt` was made.
+        """
+        async with self._database.write() as connection:
+            locked = await _lock(connection, schedule.id, skip_locked=True)
+            if locked is None or (locked.version, locked.next_due_at) != (
+                schedule.version,
+                schedule.next_due_at,
+            ):
+                return Advance()
+            clock = (await connection.execute(select(now()))).scalar_one()
+            waiting = await _waiting(connection, locked)
+            is_running = await _is_running(connection, locked)
+            decided, crawl_id = 0, None
+            if waiting and locked.rule.paused:
+                await _drop_waiting(connection, locked)
+                decided, waiting = len(waiting), []
+            elif waiting and not is_running:
+                decided, crawl_id = 1, await self._start(connection, locked, waiting.pop(0), attempt)
+            first = locked.next_due_at
+            if first is not None and first <= clock:
+                if crawl_id is not None:
+                    is_running, locked = True, replace(locked, last_crawl_id=crawl_id)
+                backlog = list_backlog(locked.timing, first, clock, self._limits, batch=_BATCH)
+                decisions = decide(
+                    backlog, locked.rule, clock, self._limits, is_running=is_running, queued=len(waiting)
+                )
+                crawl_id = await self._record(connection, locked, decisions, attempt) or crawl_id
+                step = update(schedules).where(schedules.c.id == locked.id)
+                await connection.execute(step.values(next_due_at=backlog.following))
+                # A step over due times that are too old to be recorded is progress too.
+                decided += max(1, len(decisions))
+        return Advance(decided, attempt.new.kind if crawl_id and isinstance(attempt, Ready) else None)
+
+    async def run_now(self, schedule: Schedule, attempt: Attempt) -> tuple[Run, Kind | None]:
+        """A run that its owner asks for, paused or not; the overlap policy holds. Raises NotFound."""
+        async with self._database.write() as connection:
+            locked = await _lock(connection, schedule.id, skip_locked=False)
+            if locked is None:
+                raise NotFound("Schedule not found")
+            clock = (await connection.execute(select(now()))).scalar_one()
+            (decision,) = decide(
+                Backlog((clock,), ahead=0, following=None),
+                locked.rule.model_copy(update={"paused": False}),
+                clock,
+                self._limits,
+                is_running=await _is_running(connection, locked),
+                queued=len(await _waiting(connection, locked)),
+            )
+            run_id = await self._insert_run(connection, locked.id, clock, decision.status, is_manual=True)
+            assert run_id is not None
+            crawl_id = None
+            if decision.status is RunStatus.RAN:
+                crawl_id = await self._start(connection, locked, run_id, attempt)
+            row = await connection.execute(select(schedule_runs).where(schedule_runs.c.id == run_id))
+            started = attempt.new.kind if crawl_id and isinstance(attempt, Ready) else None
+            return _read_run(row.mappings().one()), started
+
+    async def list_runs(self, schedule_id: str, *, before: int | None, limit: int) -> list[Run]:
+        """Runs of a schedule, newest first, older than the run `before`."""
+        statement = select(schedule_runs).where(schedule_runs.c.schedule_id == schedule_id)
+        if before is not None:
+            statement = statement.where(schedule_runs.c.id < before)
+        async with self._database.read() as connection:
+            rows = await connection.execute(statement.order_by(schedule_runs.c.id.desc()).limit(limit))
+            return [_read_run(row) for row in rows.mappings()]
+
+    async def delete_old(self, *, batch: int = 1_000) -> int:
+        """Delete up to `batch` runs that are older than the history goes. Returns how many went."""
+        old = (
+            select(schedule_runs.c.id)
+            .where(
+                schedule_runs.c.decided_at < now() - self._limits.history_ms,
+                schedule_runs.c.status != RunStatus.QUEUED,
+            )
+            .limit(batch)
+        )
+        async with self._database.write() as connection:
+            return (
+                await connection.execute(delete(schedule_runs).where(schedule_runs.c.id.in_(old)))
+            ).rowcount
+
+    async def _record(
+        self, connection: AsyncConnection, schedule: Schedule, decisions: Sequence[Decision], attempt: Attempt
+    ) -> str | None:
+        """Write the decisions, after having started what is to start. Returns the id of the crawl."""
+        crawl_id, refusal = None, ""
+        rows = []
+        for decision in sorted(decisions, key=lambda decision: decision.status is not RunStatus.RAN):
+            if decision.status is RunStatus.RAN:
+                run_id = await self._insert_run(connection, schedule.id, decision.due_at, decision.status)
+                # No row: the database's clock went back, and this time has had its run.
+                if run_id is not None:
+                    crawl_id = await self._start(connection, schedule, run_id, attempt)
+                    refusal = "" if crawl_id else await _reason(connection, run_id)
+            else:
+                refused = refusal and decision.is_runnable
+                rows.append(
+                    {
+                        "schedule_id": schedule.id,
+                        "due_at": decision.due_at,
+                        "status": RunStatus.REFUSED if refused else decision.status,
+                        "reason": refusal if refused else "",
+                    }
+                )
+        if rows:
+            await connection.execute(self._insert.values(decided_at=now()), rows)
+        return crawl_id
+
+    async def _insert_run(
+        self,
+        connection: AsyncConnection,
+        schedule_id: str,
+        due_at: int,
+        status: RunStatus,
+        *,
+        is_manual: bool = False,
+    ) -> int | None:
+        row = {"schedule_id": schedule_id, "due_at": due_at, "status": status, "is_manual": is_manual}
+        statement = self._insert.values(**row, decided_at=now()).returning(schedule_runs.c.id)
+        return (await connection.execute(statement)).scalar()
+
+    async def _start(
+        self, connection: AsyncConnection, schedule: Schedule, run_id: int, attempt: Attempt
+    ) -> str | None:
+        """Start the crawl of a run, and write into the run what came of it. Returns the crawl's id."""
+        try:
+            if not isinstance(attempt, Ready):
+                raise attempt
+            # Where a quota refuses the new crawl, the one before is not cancelled for it.
+            async with connection.begin_nested():
+                if schedule.rule.overlap is Overlap.CANCEL_PREVIOUS and schedule.last_crawl_id is not None:
+                    await lock_crawls(connection, [schedule.last_crawl_id])
+                    await end_crawl(
+                        connection, schedule.last_crawl_id, CrawlStatus.CANCELLED_BY_USER, self._retention_ms
+                    )
+                crawl_id = await self._crawls.insert(connection, attempt.new, self._quotas, attempt.host_id)
+        except (InvalidRequest, RateLimited, SecretLost) as error:
+            outcome = {"status": RunStatus.REFUSED, "reason": error.message}
+            await connection.execute(_update_run(run_id).values(**outcome, decided_at=now()))
+            return None
+        outcome = {"status": RunStatus.RAN, "crawl_id": crawl_id}
+        await connection.execute(_update_run(run_id).values(**outcome, decided_at=now()))
+        last = update(schedules).where(schedules.c.id == schedule.id).values(last_crawl_id=crawl_id)
+        await connection.execute(last)
+        return crawl_id
+
+
+async def _lock(connection: AsyncConnection, schedule_id: str, *, skip_locked: bool) -> Schedule | None:
+    statement = select(schedules).where(schedules.c.id == schedule_id)
+    locking = statement.with_for_update(skip_locked=skip_locked)
+    row = (await connection.execute(locking)).mappings().first()
+    return None if row is None else read_schedule(row)
+
+
+async def _is_running(connection: AsyncConnection, schedule: Schedule) -> bool:
+    statement = select(func.count()).where(
+        crawls.c.id == schedule.last_crawl_id, crawls.c.status == CrawlStatus.RUNNING
+    )
+    return bool((await connection.execute(statement)).scalar_one())
+
+
+async def _waiting(connection: AsyncConnection, schedule: Schedule) -> list[int]:
+    """Ids of the runs that wait for the crawl before, oldest first."""
+    statement = select(schedule_runs.c.id).where(_is_waiting(schedule)).order_by(schedule_runs.c.id)
+    return list((await connection.execute(statement)).scalars())
+
+
+async def _drop_waiting(connection: AsyncConnection, schedule: Schedule) -> None:
+    dropped = update(schedule_runs).where(_is_waiting(schedule))
+    await connection.execute(dropped.values(status=RunStatus.SKIPPED_PAUSED, decided_at=now()))
+
+
+def _is_waiting(schedule: Schedule) -> ColumnElement[bool]:
+    return and_(schedule_runs.c.schedule_id == schedule.id, schedule_runs.c.status == RunStatus.QUEUED)
+
+
+async def _reason(connection: AsyncConnection, run_id: int) -> str:
+    statement = select(schedule_runs.c.reason).where(schedule_runs.c.id == run_id)
+    return str((await connection.execute(statement)).scalar_one())
+
+
+def _update_run(run_id: int) -> Update:
+    return update(schedule_runs).where(schedule_runs.c.id == run_id)
+
+
+def _read_run(row: Any) -> Run:
+    columns = {name: value for name, value in row.items() if name != "schedule_id"}
+    return Run(**(columns | {"status": RunStatus(row["status"])}))
