@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import TypeGuard, assert_never
 
 from crawler import politeness, urls
-from crawler.content import Contents
 from crawler.ai.extraction import JsonExtractor
+from crawler.content import Contents
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
 from crawler.extract.converter import Converter

@@ -33,7 +33,7 @@ def answer(header: dict[str, Any], body: bytes, options: Options) -> tuple[dict[
     parser = LexborHTMLParser(html)
     limits = {"max_links": options["max_links"], "max_url_chars": options["max_url_chars"]}
     found = describe(parser, "", url=url, **limits)
-    page = asdict(found) | {"links": [link.url for link in found.links]}
+    page: dict[str, Any] = asdict(found) | {"links": [link.url for link in found.links]}
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     if header["structured"]:
         # Before the converter, which may take the tree apart.
