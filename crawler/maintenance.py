@@ -12,6 +12,7 @@ from crawler.doorbell import Doorbell
 from crawler.model import CrawlStatus, ErrorCode, Kind, Outcome, UrlStatus
 from crawler.scheduling import Scheduling
 from crawler.settings import Settings
+from crawler.store.clock import ClockJumps
 from crawler.store.contents import Contents
 from crawler.store.crawls import Crawls
 from crawler.store.finish import Finisher
@@ -47,11 +48,14 @@ class Maintenance:
     finisher: Finisher
     robots: RobotsFiles
     contents: Contents
+    jumps: ClockJumps
     scheduling: Scheduling
     doorbell: Doorbell
 
     async def tick(self) -> TickCounts:
         """Run every chore once."""
+        if await self.jumps.mend():
+            log.warning("the clock of the database was set back; what it made wait for too long goes on")
         counts = TickCounts(
             taken_back=await self.take_back_leases(),
             ended=await self.end_overdue_crawls(),

@@ -37,6 +37,7 @@ from crawler.settings import Settings
 from crawler.store import migrate
 from crawler.store.admission import Admission
 from crawler.store.changes import Changes
+from crawler.store.clock import ClockJumps
 from crawler.store.contents import Contents
 from crawler.store.continuations import Continuations
 from crawler.store.copies import Copies
@@ -76,6 +77,7 @@ class Runtime:
         self._lock: IO[str] | None = None
         retention_ms = settings.retention_seconds * 1000
         default_delay_ms = round(settings.default_delay * 1000)
+        lease_ms = round(settings.lease_seconds * 1000)
 
         self.database = Database(settings.database, pool_size=settings.database_pool_size, clock=clock_ms)
         hosts = Hosts(self.database, default_delay_ms=default_delay_ms)
@@ -91,7 +93,7 @@ class Runtime:
         self._frontier = Frontier(
             self.database,
             Politeness(default_delay_ms, settings.host_concurrency),
-            lease_ms=round(settings.lease_seconds * 1000),
+            lease_ms=lease_ms,
         )
         self._finisher = Finisher(
             self.database,
@@ -140,16 +142,6 @@ class Runtime:
             doorbell=self._doorbell,
             providers=providers,
         )
-
-        admission = Admission(
-            self.database, max_sitemaps=settings.max_sitemaps, max_held_pages=settings.max_held_pages
-        )
-        self.runs = Runs(
-            settings=settings,
-            changes=Changes(self.database),
-            continuations=Continuations(self.database, self._crawls, secrets, admission),
-            doorbell=self._doorbell,
-        )
         self.scheduling = Scheduling(
             settings=settings,
             database=self.database,
@@ -172,8 +164,19 @@ class Runtime:
             self._finisher,
             robots_files,
             Contents(self.database),
+            ClockJumps(self.database, lease_ms=lease_ms, longest_wait_ms=_longest_wait_ms(settings)),
             self.scheduling,
             self._doorbell,
+        )
+
+        admission = Admission(
+            self.database, max_sitemaps=settings.max_sitemaps, max_held_pages=settings.max_held_pages
+        )
+        self.runs = Runs(
+            settings=settings,
+            changes=Changes(self.database),
+            continuations=Continuations(self.database, self._crawls, secrets, admission),
+            doorbell=self._doorbell,
         )
 
     def _make_pump(self, kind: Kind) -> Pump:
@@ -300,3 +303,9 @@ class Runtime:
             )
             raise ConfigurationError(message) from error
         return file
+
+
+def _longest_wait_ms(settings: Settings) -> int:
+    """More than any rule lets a host wait: several requests may queue for it, each waiting its interval."""
+    longest = max(settings.retry_after_cap_seconds, settings.max_crawl_delay, settings.default_delay, 60.0)
+    return round(longest * 1000) * 2 + 600_000
