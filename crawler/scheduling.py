@@ -51,9 +51,8 @@ class Scheduling:
             body, now=now, min_interval_seconds=self.settings.min_schedule_interval_seconds
         )
         assert request.options is not None
-        self.service.check_target(request.options)
-        public, secret = split_secrets(request.options)
-        return await self.schedules.add(account_id, request.rule, public.to_json(), secret, now)
+        options, secret = self._split(request.options)
+        return await self.schedules.add(account_id, request.rule, options, secret, now)
 
     async def change(self, account_id: str, schedule_id: str, body: bytes) -> Schedule:
         """Change what `body` names. Raises InvalidRequest and NotFound.
@@ -69,11 +68,7 @@ class Scheduling:
                 min_interval_seconds=self.settings.min_schedule_interval_seconds,
                 before=before.rule,
             )
-            crawl = None
-            if request.options is not None:
-                self.service.check_target(request.options)
-                public, secret = split_secrets(request.options)
-                crawl = public.to_json(), secret
+            crawl = None if request.options is None else self._split(request.options)
             if before.next_due_at is not None and before.next_due_at <= now:
                 await self._advance(before, await self._attempt(before))
             elif await self.schedules.change(before, request.rule, crawl, now):
@@ -119,6 +114,16 @@ class Scheduling:
     async def delete_old_runs(self) -> int:
         """A batch of the history that is older than it goes."""
         return await self.runs.delete_old()
+
+    def _split(self, options: CrawlOptions) -> tuple[str, str | None]:
+        """The request of a crawl that may be started, as it is kept: without its secrets, and these."""
+        try:
+            self.service.check_target(options)
+        except InvalidRequest as error:
+            message = f"crawl: {error.message}"
+            raise InvalidRequest(message) from error
+        public, secret = split_secrets(options)
+        return public.to_json(), secret
 
     async def _advance(self, schedule: Schedule, attempt: Attempt) -> int:
         advance = await self.runs.advance(schedule, attempt)

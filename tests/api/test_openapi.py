@@ -16,7 +16,9 @@ _CONFIG = """
 [parameters]
 "path.account_id" = "acc"
 "path.crawl_id" = "{crawl_id}"
+"path.schedule_id" = "{schedule_id}"
 """
+_SCHEDULE = {"cron": "0 0 1 1 *", "crawl": {"url": "http://site.invalid/", "render": False}}
 
 
 @pytest.mark.slow
@@ -27,7 +29,12 @@ async def test_schemathesis_finds_no_5xx_and_no_undocumented_answer(
     chosen = settings(tmp_path, egress_upstream_proxy="http://127.0.0.1:9", max_body_bytes=20_000)
     async with serving(chosen) as server:
         config = tmp_path / "schemathesis.toml"
-        config.write_text(_CONFIG.format(crawl_id=await server.create(url=endless_seed)))
+        schedule = await server.request("POST", server.base.replace("/crawl", "/schedules"), json=_SCHEDULE)
+        ids = {
+            "crawl_id": await server.create(url=endless_seed),
+            "schedule_id": schedule.json()["result"]["id"],
+        }
+        config.write_text(_CONFIG.format(**ids))
         status, report = await _run(server, config)
     assert status == 0, report
 

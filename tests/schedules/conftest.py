@@ -15,10 +15,11 @@ from crawler.store.clock import read_clock
 from crawler.store.migrate import upgrade
 from crawler.store.schedule_runs import Run
 from crawler.store.schedules import Schedule
-from tests.api.conftest import endless_seed, shared_server
+from tests.api.conftest import endless_seed, server, shared_server, site
 from tests.store.conftest import Clock
 
-__all__ = ["endless_seed", "shared_server"]
+#: Fixtures of the API's tests, for `test_api.py`.
+__all__ = ["endless_seed", "server", "shared_server", "site"]
 
 ACCOUNT = "local"
 DAY_MS = 86_400_000
