@@ -37,6 +37,8 @@ _CONTEXT_LINES = 3
 _HASH_BYTES = 16
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 
+_CLOSING = ",.;:!?)"
+
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?)\.?"
@@ -144,6 +146,9 @@ class Diff:
 def content_hash(title: str, text: str) -> str:
     """32 hexadecimal digits that are equal for equal normalised texts. `text` is the main text of the page."""
     content = f"{normalize(title)}\n{normalize(text[:MAX_TEXT_CHARS])}"
+    # Between a word in bold and a comma there is a border of nodes, but no space.
+    for mark in _CLOSING:
+        content = content.replace(f" {mark}", mark)
     return blake2b(content.encode("utf-8", "replace"), digest_size=_HASH_BYTES).hexdigest()
 
 

@@ -90,6 +90,10 @@ def test_what_somebody_has_changed_is_found(first: str, second: str) -> None:
     assert content_hash(first, "Text") != content_hash(second, "Text")
 
 
+def test_bold_words_before_punctuation_are_no_change() -> None:
+    assert content_hash("", "one two , three .") == content_hash("", "one two, three.")
+
+
 def test_title_and_text_are_told_apart() -> None:
     assert content_hash("a", "b") != content_hash("a b", "")
 
