@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import click
 
-from bench import frontier, memory, paging, polite, throughput
+from bench import frontier, memory, paging, polite, recrawl, throughput
 from bench.backend import Backend, open_backend
 from bench.measure import cores
 from bench.report import Check, print_checks
@@ -28,7 +28,9 @@ class Bench:
 BENCHES: Mapping[str, Bench] = {
     "static": Bench("plain pages to HTML and Markdown", 2_000, throughput.markdown),
     "html": Bench("plain pages to HTML", 2_000, throughput.html),
-    "render": Bench("pages that need JavaScript", 200, throughput.rendered),
+    "render": Bench("pages that need JavaScript", 300, throughput.rendered),
+    "render-blocking": Bench("pages with images, and without them", 100, throughput.blocked),
+    "recrawl": Bench("a site that has not changed, crawled once more", 1_000, recrawl.recrawls),
     "polite": Bench("50 polite crawls on one worker process", 60, polite.paces),
     "frontier": Bench("lease and finish, 10 thousand and 1 million URLs queued", 1_500, frontier.sizes),
     "paging": Bench("reading a crawl of 100 thousand records", 100_000, paging.latencies),

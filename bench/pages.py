@@ -1,20 +1,26 @@
 """The pages that are crawled: written to a folder, the same ones at every run.
 
 Static pages are about 10 kB with 30 links, a table, a fence of code, nested lists and images. Rendered ones are an
-empty shell and a script that fetches JSON and builds text and links from it. Every page is reachable from the first.
+empty shell and a script that fetches JSON and builds text and links from it. Pictured ones are short and have twelve
+images of 58 kB each, which no other page has. Every page is reachable from the first.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import struct
+import zlib
 from pathlib import Path
 
 STATIC_START = "/static/0.html"
 SCRIPTED_START = "/scripted/0.html"
+PICTURED_START = "/pictured/0.html"
 ROBOTS = "User-agent: *\nAllow: /\n"
 
 _LINKS = 30
+_IMAGES = 12
+_IMAGE_SIZE = (160, 120)
 _TEXT = """\
 a crawl visits each page once and keeps what it finds while the host decides how fast it may go so that
 nobody is disturbed and every answer that arrives is stored before the next one is asked for"""
@@ -69,6 +75,20 @@ def write_scripted(root: Path, count: int) -> None:
         (folder / f"{number}.json").write_text(json.dumps(_scripted_page(number, count)))
 
 
+def write_pictured(root: Path, count: int) -> None:
+    """Write `count` pages with images below `root`/pictured, and a robots.txt."""
+    folder = root / "pictured"
+    folder.mkdir(parents=True)
+    (root / "robots.txt").write_text(ROBOTS)
+    image = folder / "image.png"
+    image.write_bytes(_noise())
+    for number in range(count):
+        (folder / f"{number}.html").write_text(_pictured_page(number, count))
+        for index in range(_IMAGES):
+            # Another address each time, or the browser would have it in its cache.
+            (folder / f"{number}-{index}.png").hardlink_to(image)
+
+
 def static_page(number: int, count: int) -> str:
     """One page of a static site of `count` pages."""
     rng = random.Random(number)
@@ -107,6 +127,27 @@ def _scripted_page(number: int, count: int) -> dict[str, object]:
             for section in range(5)
         ],
     }
+
+
+def _pictured_page(number: int, count: int) -> str:
+    rng = random.Random(number)
+    links = "".join(f'<li><a href="{t}.html">page {t}</a></li>' for t in _targets(rng, number, count))
+    images = "".join(f'<p>{_sentence(rng, 20)} <img src="{number}-{i}.png"></p>' for i in range(_IMAGES))
+    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Page {number}</title></head>'
+    return f"{head}<body><h1>Page {number}</h1>{images}<ul>{links}</ul></body></html>"
+
+
+def _noise() -> bytes:
+    """A PNG image (RFC 2083) that does not compress."""
+    width, height = _IMAGE_SIZE
+    rng = random.Random(0)
+    rows = b"".join(b"\0" + rng.randbytes(3 * width) for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
 
 
 def _targets(rng: random.Random, number: int, count: int) -> list[int]:

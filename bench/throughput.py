@@ -12,7 +12,14 @@ from bench import service
 from bench.backend import Backend
 from bench.measure import ROOT, Run, interleave, median_rate, run_program
 from bench.origin import Origin, serve
-from bench.pages import SCRIPTED_START, STATIC_START, write_scripted, write_static
+from bench.pages import (
+    PICTURED_START,
+    SCRIPTED_START,
+    STATIC_START,
+    write_pictured,
+    write_scripted,
+    write_static,
+)
 from bench.report import Check, at_least, print_runs, told
 from crawler.fetch.chromium import find_chromium
 from crawler.model import Kind
@@ -94,13 +101,35 @@ def rendered(backend: Backend, rounds: int, pages: int) -> list[Check]:
     ]
 
 
-def crawl_rendered(backend: Backend, origin: Origin) -> service.Crawled:
-    """One rendered crawl of everything that `origin` has, by one worker process."""
+def blocked(backend: Backend, rounds: int, pages: int) -> list[Check]:
+    """Pages with images, rendered with and without them: refusing a request must cost less than answering it."""
+    refused = {"rejectResourceTypes": ["image", "media", "font"]}
+    with serve(partial(write_pictured, count=pages)) as origin:
+        runs = _compare(
+            {
+                "all loaded": lambda: crawl_rendered(backend, origin, PICTURED_START).run,
+                "no images": lambda: crawl_rendered(backend, origin, PICTURED_START, refused).run,
+            },
+            rounds,
+            pages,
+        )
+    ratio = median_rate(runs["no images"]) / median_rate(runs["all loaded"])
+    return [at_least("rendered without images, x with them", ratio, 1.0)]
+
+
+def crawl_rendered(
+    backend: Backend,
+    origin: Origin,
+    start: str = SCRIPTED_START,
+    options: Mapping[str, object] | None = None,
+) -> service.Crawled:
+    """One rendered crawl of everything that `start` leads to, by one worker process."""
     body = {
-        "url": origin.url(SCRIPTED_START),
+        "url": origin.url(start),
         "formats": ["html", "markdown"],
         "limit": _LIMIT,
         "source": "links",
+        **(options or {}),
     }
     # The pages are our own. Root cannot have Chromium's sandbox, nor does the raw loop use it.
     settings = {"default_delay": 0, "render_slots": _RENDER_CONCURRENCY, "allow_unsandboxed": True}

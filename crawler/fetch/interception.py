@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from crawler.fetch.request_rules import RequestRules
+from crawler.fetch.request_rules import EXACT_TYPES, RequestRules
 from crawler.fetch.traffic import Traffic
 from crawler.model import Failure
 
@@ -71,7 +71,7 @@ class Interception:
             # The Fetch domain calls prefetches so; what a page fetches is XHR to it.
             return "Prefetch"
         request_id = event.get("networkId")
-        if not self._rules.rejected_types or request_id is None:
+        if not self._rules.rejected_types or coarse in EXACT_TYPES or request_id is None:
             return coarse
         with suppress(TimeoutError):
             async with asyncio.timeout(_TYPE_SECONDS):

@@ -35,6 +35,10 @@ _RESOURCE_TYPES: Mapping[str, tuple[str, str]] = {
     "websocket": ("WebSocket", ""),
 }
 
+_COARSE = [coarse for _, coarse in _RESOURCE_TYPES.values()]
+#: Coarser types that stand for one finer type alone.
+EXACT_TYPES = frozenset(coarse for coarse in _COARSE if _COARSE.count(coarse) == 1)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestRules:

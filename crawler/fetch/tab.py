@@ -75,7 +75,8 @@ class Tab:
         commands: list[tuple[str, dict[str, Any]]] = [
             ("Page.enable", {}),
             ("Page.setLifecycleEventsEnabled", {"enabled": True}),
-            ("Network.enable", {}),
+            # No bodies are asked for, so none are kept: they would fill the renderer's memory.
+            ("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
             (
                 "Fetch.enable",
                 {"patterns": rules.interceptions, "handleAuthRequests": rules.credentials is not None},
