@@ -19,7 +19,7 @@ from tests.servers import free_port
 
 _START_SECONDS = 10.0
 
-#: One line of the log per answer: seconds since the epoch when it was sent, host, path.
+#: One line of the log per answer: seconds since the epoch when it was sent, bytes with its head, host, path.
 _NGINX = """\
 daemon off;
 {user}
@@ -29,7 +29,7 @@ error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   types {{ text/html html; text/javascript js; application/json json; text/plain txt; }}
-  log_format times '$msec $host $uri';
+  log_format times '$msec $bytes_sent $host $uri';
   access_log {log};
   keepalive_requests 1000000;
   client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
@@ -41,9 +41,10 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer of the server: when, seconds since the epoch, and for which host and path."""
+    """One answer of the server: when, seconds since the epoch, how many bytes, and for which host and path."""
 
     at: float
+    size: int
     host: str
     path: str
 
@@ -62,8 +63,8 @@ class Origin:
 
     def hits(self) -> list[Hit]:
         """What was asked for so far; only where `serve` was told to log."""
-        lines = (line.split(" ", 2) for line in self._log.read_text().splitlines())
-        return [Hit(float(at), host, path) for at, host, path in lines]
+        lines = (line.split(" ", 3) for line in self._log.read_text().splitlines())
+        return [Hit(float(at), int(size), host, path) for at, size, host, path in lines]
 
 
 @contextmanager

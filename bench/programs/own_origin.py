@@ -6,12 +6,16 @@ import asyncio
 import mimetypes
 import sys
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
 from aiohttp import web
+
+#: About what status line and headers take.
+_HEAD_BYTES = 200
 
 
 def make_handler(root: Path, log: IO[str] | None) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
@@ -21,14 +25,23 @@ def make_handler(root: Path, log: IO[str] | None) -> Callable[[web.BaseRequest],
         for path in root.rglob("*")
         if path.is_file()
     }
+    etags = {path: f'"{zlib.crc32(body):08x}"' for path, (body, _) in files.items()}
 
     async def answer(request: web.BaseRequest) -> web.Response:
+        made = respond(request)
         if log is not None:
-            log.write(f"{time.time():.3f} {request.host.rsplit(':', 1)[0]} {request.path}\n")
+            size = _HEAD_BYTES + (made.content_length or 0)
+            log.write(f"{time.time():.3f} {size} {request.host.rsplit(':', 1)[0]} {request.path}\n")
+        return made
+
+    def respond(request: web.BaseRequest) -> web.Response:
         body, content_type = files.get(request.path, (b"", ""))
         if not content_type:
             return web.Response(status=404)
-        return web.Response(body=body, content_type=content_type)
+        headers = {"ETag": etags[request.path]}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type=content_type, headers=headers)
 
     return answer
 
