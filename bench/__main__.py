@@ -31,7 +31,6 @@ BENCHES: Mapping[str, Bench] = {
     "render": Bench("pages that need JavaScript", 300, throughput.rendered),
     "render-blocking": Bench("pages with images, and without them", 100, throughput.blocked),
     "recrawl": Bench("a site that has not changed, crawled once more", 1_000, recrawl.recrawls),
-    "recrawl": Bench("a site that has not changed, crawled once more", 1_000, recrawl.recrawls),
     "polite": Bench("50 polite crawls on one worker process", 60, polite.paces),
     "frontier": Bench("lease and finish, 10 thousand and 1 million URLs queued", 1_500, frontier.sizes),
     "paging": Bench("reading a crawl of 100 thousand records", 100_000, paging.latencies),
