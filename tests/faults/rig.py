@@ -176,7 +176,8 @@ class Rig:
         """Wait for the end of everything, then hold it against every invariant."""
         await self.ended()
         evidence = await self.evidence()
-        assert violations(evidence) == []
+        found = violations(evidence)
+        assert not found, "\n".join(found)
         return evidence
 
     async def close(self) -> None:

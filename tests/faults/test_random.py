@@ -30,8 +30,8 @@ async def break_and_check(rig: Rig, seed: int, servers: tuple[Server, Server], s
         await nemesis.run(seconds)
         await rig.ended(seconds=CALM_SECONDS)
         await rig.check()
-    except BaseException:
-        print(f"seed {seed}: {', '.join(nemesis.done)}")  # noqa: T201
+    except AssertionError as error:
+        error.add_note(f"seed {seed}: {', '.join(nemesis.done)}")
         raise
 
 
