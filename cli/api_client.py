@@ -72,6 +72,38 @@ class ApiClient:
                 return
             parameters["cursor"] = page["cursor"]
 
+    def add_schedule(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a schedule."""
+        result: dict[str, Any] = self._call("POST", "schedules", json=body)
+        return result
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """All schedules, newest first."""
+        return list(self._call("GET", "schedules")["schedules"])
+
+    def schedule(self, schedule_id: str) -> dict[str, Any]:
+        """One schedule."""
+        result: dict[str, Any] = self._call("GET", f"schedules/{_escape(schedule_id)}")
+        return result
+
+    def schedule_runs(self, schedule_id: str, *, limit: int) -> list[dict[str, Any]]:
+        """The last `limit` runs of a schedule, newest first."""
+        path = f"schedules/{_escape(schedule_id)}/runs"
+        return list(self._call("GET", path, params={"limit": str(limit)})["runs"])
+
+    def change_schedule(self, schedule_id: str, fields: Mapping[str, object]) -> None:
+        """Change these fields of a schedule."""
+        self._call("PATCH", f"schedules/{_escape(schedule_id)}", json=fields)
+
+    def run_schedule(self, schedule_id: str) -> dict[str, Any]:
+        """Run a schedule besides its times; returns the run."""
+        result: dict[str, Any] = self._call("POST", f"schedules/{_escape(schedule_id)}/run")
+        return result
+
+    def remove_schedule(self, schedule_id: str) -> str:
+        """Remove a schedule; returns what the server says to that."""
+        return str(self._call("DELETE", f"schedules/{_escape(schedule_id)}")["message"])
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         """The `result` of the answer."""
         attempt = 1
@@ -132,7 +164,7 @@ def _result(response: httpx.Response) -> Any:
         message = f"{response.url.host} answers {response.status_code}, but not like the crawl API; see CRAWL_API_URL."
         raise CrawlError(message) from error
     match response.status_code:
-        case 400 if response.request.method == "POST":
+        case 400 if response.request.method in ("POST", "PATCH"):
             raise InvalidRequest(message)
         case 401 | 403:
             message = f"{message}: check CRAWL_API_TOKEN and CRAWL_ACCOUNT_ID."

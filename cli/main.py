@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("results", "cli.remote:results", "Download what a crawl has brought."),
         ("cancel", "cli.remote:cancel", "End a crawl."),
         ("list", "cli.remote:list_crawls", "List crawls."),
+        ("schedule", "cli.schedule:schedule", "Crawl again and again."),
     ),
 }
 
