@@ -68,6 +68,12 @@ class RecordItem(Described):
     metadata: Metadata | Absent = None
     html: str | Absent = None
     markdown: str | Absent = None
+    answer: dict[str, Any] | Absent = Field(None, alias="json", description="the answer to jsonOptions")
+    json_source: Literal["model", "structured-data"] | Absent = Field(None, description="where json is from")
+    json_reason: str | Absent = Field(None, description="why there is no json")
+    json_model: str | Absent = Field(None, description="the model that was asked last, `provider/model`")
+    json_tokens: dict[str, int] | Absent = Field(None, description="what the page cost: `input` and `output`")
+    json_input_cut: bool | Absent = Field(None, description="the model has seen only the beginning of the page")
     reason: str | Absent = Field(
         None, description="the rule that decided, for records that are not completed"
     )
