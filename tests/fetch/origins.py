@@ -148,12 +148,12 @@ class Answers:
     """
 
     def __init__(self, names: Mapping[str, Sequence[Sequence[str] | None]]) -> None:
-        self._names = names
+        self.names = dict(names)
         self.questions: list[str] = []
 
     async def resolve(self, name: str) -> tuple[Address, ...]:
         self.questions.append(name)
-        answers = self._names.get(name, [[]])
+        answers = self.names.get(name, [[]])
         answer = answers[min(self.questions.count(name), len(answers)) - 1]
         if answer is None:
             await asyncio.Event().wait()

@@ -21,7 +21,7 @@ from crawler.fetch.visit import OnDocument
 from crawler.model import Failure, Refusal, Rendered
 from crawler.settings import Settings
 from tests.fetch.conftest import canary
-from tests.fetch.origins import PUBLIC, PUBLIC_TOO
+from tests.fetch.origins import PUBLIC, PUBLIC_TOO, Answers
 
 __all__ = ["canary"]
 
@@ -36,7 +36,7 @@ DEADLINE_SECONDS = 40.0
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever asks for a renderer needs Chromium."""
     for item in items:
-        if {"renderer", "renderers"} & set(getattr(item, "fixturenames", ())):
+        if {"naming", "renderer", "renderers"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
 
 
@@ -200,12 +200,12 @@ def settings_for(**given: object) -> Settings:
 
 
 @asynccontextmanager
-async def rendering(**given: object) -> AsyncIterator[Rendering]:
+async def rendering(*, resolver: Answers | None = None, **given: object) -> AsyncIterator[Rendering]:
     """A renderer with a browser of its own."""
     settings = settings_for(**given)
     if find_chromium(settings) is None:
         pytest.skip("no Chromium is installed")
-    egress = Egress(settings)
+    egress = Egress(settings, resolver=resolver)
     try:
         async with Renderer(EgressProxy(egress, settings), settings) as renderer:
             yield Rendering(renderer, settings)
@@ -225,6 +225,14 @@ async def renderer(shared: Rendering, request: pytest.FixtureRequest) -> AsyncIt
     """The shared browser; cookies and storage are the test's own."""
     yield shared
     await shared.renderer.close_crawl("crawl")
+
+
+@pytest.fixture(scope="module")
+async def naming() -> AsyncIterator[tuple[Rendering, Answers]]:
+    """A browser, and the names that there are for it: a test adds its own."""
+    names = Answers({})
+    async with rendering(resolver=names, dns_timeout_seconds=0.3) as found:
+        yield found, names
 
 
 @pytest.fixture

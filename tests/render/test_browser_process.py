@@ -230,6 +230,27 @@ async def test_a62_the_self_test_sees_what_gets_out(
     assert (leak or "") in (found or "")
 
 
+async def test_a62_a_browser_that_has_lost_switches_is_refused(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tuple(word for word in chromium._SWITCHES if "webrtc" not in word)
+    monkeypatch.setattr(chromium, "_SWITCHES", kept)
+    async with renderers() as renderer:
+        with pytest.raises(ConfigurationError, match="cannot be used safely"):
+            await renderer.renderer.check()
+
+
+def test_b4_a_wrapper_script_is_never_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapper = tmp_path / "chromium"
+    wrapper.write_text("#!/bin/sh\nexec /usr/lib/chromium/chromium --no-sandbox\n")
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(chromium, "_DEBIAN", tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert chromium.find_chromium(settings_for()) is None
+
+
 # --- how it ends ----------------------------------------------------------------------------------------------
 
 
