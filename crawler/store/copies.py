@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, and_, bindparam, or_, select
 
 from crawler.model import CrawlStatus, Role, Stored, UrlStatus
 from crawler.store.contents import select_bodies, unpack, unpack_links
@@ -24,7 +24,7 @@ class Past:
     """What a crawl can take from others. Its account is part of the fingerprint."""
 
     fingerprint: str
-    #: The newest completed crawl of the same start and shape before this one.
+    #: The newest completed crawl of the same start and shape before this one that began at the start.
     previous_id: str | None
     #: Whether there is any other crawl of the same shape: without one no copy needs to be looked for.
     has_others: bool
@@ -75,9 +75,14 @@ class Copies:
             if other is not None:
                 earlier = same_shape.where(
                     crawls.c.seed_url == own.seed_url,
-                    crawls.c.created_at <= own.created_at,
+                    or_(
+                        crawls.c.created_at < own.created_at,
+                        and_(crawls.c.created_at == own.created_at, crawls.c.id < crawl_id),
+                    ),
                     crawls.c.status == CrawlStatus.COMPLETED,
-                ).order_by(crawls.c.created_at.desc())
+                    # What goes on from another crawl has only the pages that were missing there.
+                    crawls.c.parent_id.is_(None),
+                ).order_by(crawls.c.created_at.desc(), crawls.c.id.desc())
                 previous = (await connection.execute(earlier.limit(1))).scalar()
         return Past(own.fingerprint, previous, has_others=other is not None)
 

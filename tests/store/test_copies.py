@@ -76,6 +76,7 @@ async def test_the_crawl_before_is_the_newest_completed_one_of_the_same_start_an
         ("second", URL, "f"),
         ("other shape", URL, "g"),
         ("other start", "https://other.test/", "f"),
+        ("retry", URL, "f"),
         ("running", URL, "f"),
         ("last", URL, "f"),
     ):
@@ -84,7 +85,8 @@ async def test_the_crawl_before_is_the_newest_completed_one_of_the_same_start_an
             await store.finisher.finish([completed(await store.lease_one())])
         async with store.database.write() as connection:
             chosen = crawls.update().where(crawls.c.id == made[name])
-            await connection.execute(chosen.values(fingerprint=fingerprint))
+            parent_id = made["second"] if name == "retry" else None
+            await connection.execute(chosen.values(fingerprint=fingerprint, parent_id=parent_id))
         await store.clock.advance(1_000)
     assert await copies.past(made["last"]) == Past("f", made["second"], has_others=True)
     assert await copies.past(made["second"]) == Past("f", made["first"], has_others=True)
