@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeGuard, assert_never
 
 from crawler import politeness, urls
@@ -21,7 +22,7 @@ from crawler.content import Contents
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
 from crawler.extract.converter import Converter
-from crawler.fetch.http import HttpFetcher
+from crawler.fetch.http import BeforeSend, HttpFetcher
 from crawler.fetch.renderer import Renderer
 from crawler.freshness import Freshness, Question
 from crawler.jobs import Job, Jobs
@@ -94,7 +95,8 @@ class PagePipeline:
                 assert_never(other)
 
     async def _run_page(self, lease: Lease, job: Job) -> Outcome:
-        rules = await self._robots.get(urls.origin_of(lease.url), lease.host_id)
+        turn = partial(self._turns.take, lease)
+        rules = await self._robots.get(urls.origin_of(lease.url), lease.host_id, turn)
         match rules:
             case Hold(seconds):
                 return _give_back(lease, seconds)
@@ -119,15 +121,14 @@ class PagePipeline:
         return await take_in_full(lease, job, question)
 
     async def _fetch(self, lease: Lease, job: Job, question: Question) -> Outcome:
-        await self._turns.take(lease)
-        answer = await self._get(lease, job, question.headers)
+        answer = await self._get(lease, job, question.headers, partial(self._turns.take, lease))
         if _is_confirmed(answer, question):
             settled = self._freshness.settle(question, lease, job, answer)
             if isinstance(settled, Outcome):
                 return settled
             question = settled
-            await self._turns.wait_for_next(lease, lease.host)
-            answer = await self._get(lease, job, question.headers)
+            next_turn = partial(self._turns.wait_for_next, lease, lease.host)
+            answer = await self._get(lease, job, question.headers, next_turn)
         match answer:
             case Failure():
                 return self._failed(lease, answer)
@@ -142,7 +143,11 @@ class PagePipeline:
             case other:
                 assert_never(other)
 
-    async def _get(self, lease: Lease, job: Job, headers: Mapping[str, str]) -> Response | Failure | Refusal:
+    async def _get(
+        self, lease: Lease, job: Job, headers: Mapping[str, str], turn: BeforeSend | None = None
+    ) -> Response | Failure | Refusal:
+        """Fetch the page, at `turn`; None: the host's turn is ours already."""
+
         async def may_follow(_from: str, to: str) -> Refusal | None:
             return await self._may_follow(to, lease, job)
 
@@ -152,6 +157,7 @@ class PagePipeline:
             max_bytes=self._settings.max_document_bytes,
             timeout_seconds=self._settings.fetch_timeout_seconds,
             on_redirect=may_follow,
+            before_send=turn,
         )
 
     async def _render(self, lease: Lease, job: Job, question: Question) -> Outcome:
@@ -200,9 +206,9 @@ class PagePipeline:
 
     async def _ask_without_browser(self, lease: Lease, job: Job, question: Question) -> Outcome | Question:
         """Whether the document is as it was. Any other answer than "not modified" is left to the browser to get."""
-        await self._turns.take(lease)
         answer = await self._fetcher.fetch(
             lease.url,
+            before_send=partial(self._turns.take, lease),
             headers=question.headers,
             timeout_seconds=self._settings.fetch_timeout_seconds,
             max_redirects=0,

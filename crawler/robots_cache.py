@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from crawler import robots
-from crawler.fetch.http import HttpFetcher
+from crawler.fetch.http import BeforeSend, HttpFetcher
 from crawler.model import ErrorCode, Failure, Refusal, Response, UrlStatus
 from crawler.politeness import interval
 from crawler.robots import Robots
@@ -97,8 +97,10 @@ class RobotsCache:
         stored = await self._files.get(origin)
         return None if stored is None else self._remember(origin, stored)
 
-    async def get(self, origin: str, host_id: int) -> Rules | Hold | Unreachable:
-        """The rules of an origin, fetched if need be: call it only when a request to the host may start now."""
+    async def get(
+        self, origin: str, host_id: int, turn: BeforeSend | None = None
+    ) -> Rules | Hold | Unreachable:
+        """The rules of an origin, fetched at `turn` if need be; None: a request to the host may start now."""
         known = self.known(origin)
         if known is not None:
             return known
@@ -108,12 +110,12 @@ class RobotsCache:
             case Busy(seconds):
                 return Hold(seconds)
             case Claim(previous):
-                return await self._fetch(origin, host_id, previous)
+                return await self._fetch(origin, host_id, previous, turn)
             case other:
                 assert_never(other)
 
     async def _fetch(
-        self, origin: str, host_id: int, previous: StoredRobots | None
+        self, origin: str, host_id: int, previous: StoredRobots | None, turn: BeforeSend | None
     ) -> Rules | Hold | Unreachable:
         answer = await self._fetcher.fetch(
             f"{origin}/robots.txt",
@@ -121,6 +123,7 @@ class RobotsCache:
             timeout_seconds=_FETCH_SECONDS,
             max_redirects=_MAX_REDIRECTS,
             truncate=True,
+            before_send=turn,
         )
         body, state, reason, ttl = _NO_RULES, RobotsState.NONE, "", float(self._settings.robots_ttl_seconds)
         failures, keeps_age, crawl_delay_ms, hold_seconds = 0, False, None, 0.0

@@ -61,9 +61,12 @@ class Turns:
         early = self._sent.get(lease.host, -1e9) + lease.interval_ms / 1000 - self._monotonic()
         if early > 0:
             await asyncio.sleep(early)
+        asked_at = self._monotonic()
         if not await self._frontier.confirm(lease):
             await self._check(lease)
-            await self.wait_for_next(lease, lease.host)
+        elif self._monotonic() - asked_at <= _LATE_SECONDS:
+            return
+        await self.wait_for_next(lease, lease.host)
 
     async def wait_for_next(self, lease: Lease, host: str) -> None:
         """Take one more turn at a host for the work on this lease, and wait for it. Raises LeaseLost like `take`."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -26,6 +25,8 @@ Headers = Mapping[str, str]
 Accept = Callable[[int, Headers], Failure | None]
 #: Asked with (from, to) before each hop, so that robots.txt and politeness of the target count.
 OnRedirect = Callable[[str, str], Awaitable[Refusal | Failure | None]]
+#: Awaited when there is a connection and the request would leave: what waits here is not late for having connected.
+BeforeSend = Callable[[], Awaitable[None]]
 
 _ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 #: Fetch standard, redirect status. 300 and 304 are answers of their own.
@@ -47,6 +48,29 @@ class _Caps:
     max_bytes: int
     truncate: bool
     accept: Accept | None
+
+
+class _Stopwatch:
+    """Time for one hop. It stands still while `before_send` waits, which is not the origin's doing."""
+
+    def __init__(self, seconds: float, before_send: BeforeSend | None) -> None:
+        self._before_send = before_send
+        self._ends_at = asyncio.get_running_loop().time() + seconds
+        self.timeout = asyncio.timeout_at(self._ends_at)
+
+    @property
+    def seconds_left(self) -> float:
+        return self._ends_at - asyncio.get_running_loop().time()
+
+    async def wait_to_send(self) -> None:
+        """Wait until the request may leave. Also asked when aiohttp repeats one whose connection had gone away."""
+        if self._before_send is None:
+            return
+        left = self.seconds_left
+        self.timeout.reschedule(None)
+        await self._before_send()
+        self._ends_at = asyncio.get_running_loop().time() + left
+        self.timeout.reschedule(self._ends_at)
 
 
 class HttpFetcher:
@@ -71,7 +95,7 @@ class HttpFetcher:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
-            trace_configs=[] if self._on_sent is None else [_tracing(self._on_sent)],
+            trace_configs=[_tracing(self._on_sent)],
             timeout=aiohttp.ClientTimeout(total=None, sock_read=self._settings.first_byte_timeout_seconds),
             max_line_size=_MAX_HEADER_LINE_BYTES,
             max_field_size=_MAX_HEADER_LINE_BYTES,
@@ -95,13 +119,15 @@ class HttpFetcher:
         truncate: bool = False,
         accept: Accept | None = None,
         on_redirect: OnRedirect | None = None,
+        before_send: BeforeSend | None = None,
         cookies: aiohttp.CookieJar | None = None,
     ) -> Response | Failure | Refusal:
         """Fetch one serialised http(s) URL; limits that are not given come from the settings.
 
         `headers` go to the origin of `url` only. `max_bytes` holds on the wire and decoded; with `truncate` what is
         beyond is dropped instead of failing. `timeout_seconds` covers all hops, but not the time that `on_redirect`
-        takes. Cookies set on the way are kept in `cookies`, or for this fetch only.
+        and `before_send` take; the latter is for the first hop. Cookies set on the way are kept in `cookies`, or for
+        this fetch only.
         """
         settings = self._settings
         caps = _Caps(max_bytes or settings.max_document_bytes, truncate, accept)
@@ -109,14 +135,14 @@ class HttpFetcher:
         seconds_left = total = timeout_seconds or settings.fetch_timeout_seconds
         jar, own_origin, passed = cookies, urls.origin_of(url), list[str]()
         while True:
-            started = time.monotonic()
+            stopwatch = _Stopwatch(seconds_left, None if passed else before_send)
             try:
-                async with asyncio.timeout(seconds_left):
+                async with stopwatch.timeout:
                     request = self._headers(url, jar, headers if urls.origin_of(url) == own_origin else None)
-                    answer, set_cookies = await self._get(url, request, caps)
+                    answer, set_cookies = await self._get(url, request, caps, stopwatch)
             except (NoConnection, aiohttp.ClientError, TimeoutError, OSError) as error:
                 return _failure(error)
-            seconds_left -= time.monotonic() - started
+            seconds_left = stopwatch.seconds_left
             if set_cookies:
                 jar = aiohttp.CookieJar() if jar is None else jar
                 jar.update_cookies_from_headers(set_cookies, URL(url, encoded=True))
@@ -145,10 +171,15 @@ class HttpFetcher:
         return headers
 
     async def _get(
-        self, url: str, headers: Headers, caps: _Caps
+        self, url: str, headers: Headers, caps: _Caps, stopwatch: _Stopwatch
     ) -> tuple[Response | Failure | _Redirect, list[str]]:
         """One hop, and its Set-Cookie lines. Raises what aiohttp raises."""
-        reply = await self._session.get(URL(url, encoded=True), headers=headers, allow_redirects=False)
+        reply = await self._session.get(
+            URL(url, encoded=True),
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=stopwatch,
+        )
         try:
             set_cookies = reply.headers.getall(hdrs.SET_COOKIE, [])
             if not 200 <= reply.status < 1000:
@@ -176,13 +207,20 @@ class HttpFetcher:
 _ASCII = bytes(range(128)).decode("ascii")
 
 
-def _tracing(on_sent: Callable[[str], None]) -> aiohttp.TraceConfig:
+def _tracing(on_sent: Callable[[str], None] | None) -> aiohttp.TraceConfig:
+    async def connected(_session: object, context: SimpleNamespace, _parameters: object) -> None:
+        stopwatch: _Stopwatch = context.trace_request_ctx
+        await stopwatch.wait_to_send()
+
     async def sent(
         _session: object, _context: object, request: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        on_sent(urls.host_of(str(request.url)))
+        if on_sent is not None:
+            on_sent(urls.host_of(str(request.url)))
 
     tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(connected)
+    tracing.on_connection_reuseconn.append(connected)
     tracing.on_request_headers_sent.append(sent)
     return tracing
 
