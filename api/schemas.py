@@ -73,7 +73,9 @@ class RecordItem(Described):
     json_reason: str | Absent = Field(None, description="why there is no json")
     json_model: str | Absent = Field(None, description="the model that was asked last, `provider/model`")
     json_tokens: dict[str, int] | Absent = Field(None, description="what the page cost: `input` and `output`")
-    json_input_cut: bool | Absent = Field(None, description="the model has seen only the beginning of the page")
+    json_input_cut: bool | Absent = Field(
+        None, description="the model has seen only the beginning of the page"
+    )
     reason: str | Absent = Field(
         None, description="the rule that decided, for records that are not completed"
     )
