@@ -57,6 +57,31 @@ class ApiClient:
         result: dict[str, Any] = self._call("GET", f"crawl/{_escape(crawl_id)}/receipt")
         return result
 
+    def retry(self, crawl_id: str) -> str:
+        """Start a crawl of the errored pages of an ended one and return its id."""
+        headers = {"Idempotency-Key": uuid4().hex}
+        return str(self._call("POST", f"crawl/{_escape(crawl_id)}/retry", headers=headers))
+
+    def go_on(self, crawl_id: str, limit: int) -> str:
+        """Start a crawl of what an ended one did not come to and return its id."""
+        headers = {"Idempotency-Key": uuid4().hex}
+        path = f"crawl/{_escape(crawl_id)}/continue"
+        return str(self._call("POST", path, json={"limit": limit}, headers=headers))
+
+    def changes(
+        self, crawl_id: str, *, against: str | None, status: str | None, diff: bool
+    ) -> Iterator[dict[str, Any]]:
+        """What became of the pages of a crawl, in parts; the first one has the counts of all."""
+        parameters = {"diff": "true"} if diff else {}
+        parameters |= {"against": against} if against else {}
+        parameters |= {"status": status} if status else {}
+        cursor: str | None = "0"
+        while cursor is not None:
+            path = f"crawl/{_escape(crawl_id)}/changes"
+            part = self._call("GET", path, params={**parameters, "cursor": cursor})
+            yield part
+            cursor = part.get("cursor")
+
     def cancel(self, crawl_id: str) -> str:
         """End a crawl; returns what the server says to that."""
         return str(self._call("DELETE", f"crawl/{_escape(crawl_id)}")["message"])

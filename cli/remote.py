@@ -41,7 +41,7 @@ def submit(url: str, wait: bool, output: str | None, as_json: bool, quiet: bool,
             return ExitCode.DONE
         if not quiet:
             click.echo(f"Crawl {crawl_id}: Ctrl-C ends the waiting, not the crawl.", err=True)
-        return _wait(client, crawl_id, output, began=time.monotonic(), as_json=as_json, quiet=quiet)
+        return wait_and_report(client, crawl_id, output, began=time.monotonic(), as_json=as_json, quiet=quiet)
 
 
 @click.command()
@@ -67,7 +67,7 @@ def status(crawl_id: str, as_json: bool) -> ExitCode:
 def watch(crawl_id: str, as_json: bool, quiet: bool) -> ExitCode:
     """Show the crawl ID until it ends. Ctrl-C ends the watching, not the crawl."""
     with open_client() as client:
-        return _wait(client, crawl_id, None, began=None, as_json=as_json, quiet=quiet)
+        return wait_and_report(client, crawl_id, None, began=None, as_json=as_json, quiet=quiet)
 
 
 @click.command()
@@ -116,7 +116,7 @@ def list_crawls(status: str | None, limit: int, as_json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def _wait(
+def wait_and_report(
     client: ApiClient, crawl_id: str, output: str | None, *, began: float | None, as_json: bool, quiet: bool
 ) -> ExitCode:
     """Wait, download if there is an output, report. `began` is when the crawl began (monotonic), if that is known."""

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
+if TYPE_CHECKING:
+    # Not at run time: the command line shows its help without loading pydantic.
+    from pydantic import JsonValue
 
 
 class CrawlStatus(StrEnum):
