@@ -112,6 +112,14 @@ FLAGS = (
         help="For --format json: an object with prompt, response_format, custom_ai, or @file.",
     ),
     _flag(
+        RESULTS, "jsonOptions.prompt", "--json-prompt", type=str,
+        help="For --format json: what a language model is asked about every page.",
+    ),
+    _flag(
+        RESULTS, "jsonOptions.response_format", "--json-schema", type=OBJECT,
+        help="For --format json: the JSON Schema of the answers, or @file.",
+    ),
+    _flag(
         BROWSER, "render", "--render/--no-render",
         help="Open pages in Chromium and run their scripts, or fetch them plainly.  [default: render]",
     ),
@@ -223,6 +231,8 @@ def build_body(url: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _joined(flag: Flag, value: Any) -> Any:
+    if flag.field == "jsonOptions.response_format":
+        return {"type": "json_schema", "json_schema": value}
     if not flag.attributes.get("multiple"):
         return value
     if flag.field == "setExtraHTTPHeaders":

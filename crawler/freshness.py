@@ -71,7 +71,9 @@ class Freshness:
             return Question(stored=stored)
         if since is not None and lease.lastmod_at is None:
             return Question({"if-modified-since": recrawl.http_date(since)}, stored, leaves_out=True)
-        if stored is None or not recrawl.is_believed(stored, every=self._every):
+        if stored is None or recrawl.lacks_answer(stored.details):
+            return Question(stored=stored)
+        if not recrawl.is_believed(stored, every=self._every):
             return Question(stored=stored)
         return Question(recrawl.validators(stored), stored)
 
@@ -103,7 +105,7 @@ class Freshness:
         if question.links_only:
             return _left_out(outcome)
         etag, stored = response.headers.get("etag"), question.stored
-        kept = recrawl.may_keep(job.options, response)
+        kept = recrawl.may_keep(job.options, response) and not recrawl.lacks_answer(outcome.details)
         key = recrawl.reuse_key((await self._past(job)).fingerprint, outcome.lease.url) if kept else None
         return replace(
             outcome,

@@ -54,12 +54,18 @@ def shape(account_id: str, options: CrawlOptions, settings: Settings) -> str:
     """All that decides how a record of a given URL comes out: equal texts, equal records. It holds the secrets of the
     request, so keep nothing but a keyed hash of it."""
     asked = json.loads(options.model_dump_json(exclude=set(_SHAPELESS)))
-    return json.dumps([_EDITION, account_id, settings.user_agent, settings.markdown, asked], sort_keys=True)
+    ours = [settings.user_agent, settings.markdown, settings.ai_base_url, settings.ai_model]
+    return json.dumps([_EDITION, account_id, *ours, asked], sort_keys=True)
 
 
 def reuse_key(fingerprint: str, url: str) -> str:
     """What pages have in common that may stand for one another: account, shape and URL."""
     return urls.key(f"{fingerprint} {url}")
+
+
+def lacks_answer(details: Mapping[str, JsonValue]) -> bool:
+    """Whether a model gave no JSON for this record: next time it may, so the record stands for no other."""
+    return details.get("jsonSource") == "model" and "jsonReason" in details
 
 
 def is_plain(options: CrawlOptions) -> bool:

@@ -97,6 +97,18 @@ def test_the_defaults_that_the_help_states_are_those_of_the_contract() -> None:
         ),
         (["--wait-for-selector", "main > p"], {"waitForSelector": {"selector": "main > p"}}),
         (["--add-script", '{"content": "1"}'], {"addScriptTag": [{"content": "1"}]}),
+        (
+            ["--json-prompt", "The price?", "--json-schema", '{"properties": {"price": "number"}}'],
+            {
+                "jsonOptions": {
+                    "prompt": "The price?",
+                    "response_format": {
+                        "type": "json_schema",
+                        "json_schema": {"properties": {"price": "number"}},
+                    },
+                }
+            },
+        ),
         (["--no-javascript", "--best-attempt"], {"setJavaScriptEnabled": False, "bestAttempt": True}),
     ],
 )
