@@ -18,7 +18,7 @@ from tests.site.server import Site
 
 ROOT = Path(__file__).parent
 #: Tests of whole processes and whole crawls, which `make test-fast` leaves out.
-SLOW_FOLDERS = {"cli", "distributed", "engine", "faults", "render"}
+SLOW_FOLDERS = {"cli", "distributed", "engine", "faults", "netns", "origins", "render"}
 #: A test that asks for one of these, however indirectly, is left out of `make test-fast`.
 SERVER_FIXTURES = {"postgres_server", "postgres_url", "database_url", "redis_server", "redis_url"}
 

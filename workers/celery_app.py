@@ -7,6 +7,7 @@ from kombu import Queue
 
 from crawler.model import Kind
 from crawler.settings import Settings
+from workers import transport
 
 #: Workers ignore messages of versions that they do not know, so that old and new ones can run side by side.
 MESSAGE_VERSION = 1
@@ -33,6 +34,7 @@ def queue_name(kind: Kind) -> str:
 
 def make_celery(settings: Settings) -> Celery:
     """A Celery application for these settings. Nothing connects yet."""
+    transport.use_for_redis()
     celery = Celery("crawl", broker=settings.broker_url, set_as_current=False)
     celery.conf.update(
         # Hints only: acknowledged when taken, never redelivered, no results, no pickle, no remote control.

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from crawler import urls
 from crawler.fetch import net_errors
 from crawler.fetch.proxy import Listener
 from crawler.fetch.render_options import RenderOptions, SelectorWait, WaitUntil
@@ -268,7 +269,13 @@ class _Visit:
             detail = f"{snapshot.nodes} nodes, {snapshot.chars} characters"
             return Failure(ErrorCode.DOM_TOO_LARGE, detail)
         response = self._response(answer, seconds)
-        return Rendered(response, snapshot.html, snapshot.title, snapshot.links, 0.0)
+        return Rendered(response, snapshot.html, snapshot.title, self._links(snapshot), 0.0)
+
+    def _links(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """The same links as of a page that was not rendered: none too long, and nobody's credentials in them."""
+        longest = self._settings.max_url_chars
+        found = (urls.resolve(snapshot.url, link, max_chars=longest) for link in snapshot.links)
+        return tuple(dict.fromkeys(link for link in found if link is not None))
 
     def _response(self, answer: Answer, seconds: float) -> Response:
         set_cookie = self._traffic.set_cookie

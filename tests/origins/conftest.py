@@ -1,0 +1,118 @@
+"""One crawl per mode over an origin with a page per behaviour; the tests look at what became of each page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from crawler.fetch.chromium import find_chromium
+from crawler.model import CrawlView, Record
+from crawler.runtime import Runtime
+from crawler.settings import Settings
+from tests.engine.conftest import Engine
+from tests.fetch.origins import PRIVATE, PUBLIC, PUBLIC_TOO, Canary, Origin, origin, serving
+from tests.origins.pages import ROWS, lay_out
+
+EXCLUDED = {"excludePatterns": ["**/excluded/**"]}
+NAMES = (
+    f"site.test={PUBLIC}",
+    f"sub.site.test={PUBLIC}",
+    f"evilsite.test={PUBLIC}",
+    f"other.test={PUBLIC_TOO}",
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """The origins, and an engine that crawls them statically or in the browser."""
+
+    engine: Engine
+    site: Origin
+    other: Origin
+    canary: Canary
+
+    def url(self, path: str) -> str:
+        return self.site.url(path, host="site.test")
+
+    async def crawl(
+        self, path: str, *, render: bool, **fields: object
+    ) -> tuple[CrawlView, Mapping[str, Record]]:
+        """Records by path, or by the whole URL where it is another host's."""
+        view, records = await self.engine.crawl(self.url(path), render=render, **fields)
+        return view, {url.removeprefix(self.url("")): record for url, record in records.items()}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one crawl of the page of rows has found."""
+
+    world: World
+    render: bool
+    view: CrawlView
+    records: Mapping[str, Record]
+    #: Paths that each origin was asked for during this crawl.
+    asked: tuple[str, ...]
+    other_asked: tuple[str, ...]
+
+    def __getitem__(self, path: str) -> Record:
+        return self.records[path]
+
+
+@pytest.fixture(scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One engine for all rows, impatient so that what never answers ends soon."""
+    folder: Path = tmp_path_factory.mktemp("origins")
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(origin(PUBLIC))
+        other = await stack.enter_async_context(origin(PUBLIC_TOO))
+        canary = Canary(8765)
+        for address in PRIVATE:
+            canary.port = await stack.enter_async_context(serving(canary.serve, address, canary.port))
+        settings = Settings.load(
+            data_dir=folder,
+            default_delay=0.0,
+            egress_allow_cidrs=(PUBLIC, PUBLIC_TOO),
+            egress_hosts=NAMES,
+            tick_seconds=0.2,
+            allow_unsandboxed=True,
+            max_attempts=1,
+            connect_timeout_seconds=2.0,
+            first_byte_timeout_seconds=3.0,
+            fetch_timeout_seconds=3.0,
+            render_timeout_seconds=20.0,
+            max_document_bytes=1 << 20,
+            max_links_per_page=200,
+        )
+        lay_out(site, other, canary.port)
+        runtime = await stack.enter_async_context(Runtime(settings))
+        stop = asyncio.Event()
+        work = asyncio.create_task(runtime.work(stop))
+        yield World(Engine(runtime), site, other, canary)
+        stop.set()
+        await work
+
+
+@pytest.fixture(
+    scope="session", params=[False, pytest.param(True, marks=pytest.mark.browser)], ids=["static", "rendered"]
+)
+def render(request: pytest.FixtureRequest) -> bool:
+    """Whether the browser is used."""
+    if request.param and find_chromium(Settings.load()) is None:
+        pytest.skip("no Chromium is installed")
+    return bool(request.param)
+
+
+@pytest.fixture(scope="session")
+async def found(world: World, render: bool) -> Found:
+    """The crawl of all rows."""
+    world.site.heads.clear()
+    world.other.heads.clear()
+    view, records = await world.crawl(
+        "/", render=render, limit=len(ROWS) + 150, formats=["html", "markdown"], options=EXCLUDED
+    )
+    return Found(world, render, view, records, tuple(world.site.paths), tuple(world.other.paths))
