@@ -30,6 +30,7 @@ _COPIED = (
     urls.c.host_id,
     urls.c.kind,
     urls.c.depth,
+    urls.c.lastmod_at,
 )
 _DONE = (UrlStatus.COMPLETED, UrlStatus.ERRORED, UrlStatus.DISALLOWED)
 
