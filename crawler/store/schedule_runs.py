@@ -142,14 +142,15 @@ class ScheduleRuns:
                 is_running=await _is_running(connection, locked),
                 queued=len(await _waiting(connection, locked)),
             )
-            run_id = await self._insert_run(connection, locked.id, clock, decision.status, is_manual=True)
-            assert run_id is not None
+            row = {"schedule_id": locked.id, "due_at": clock, "status": decision.status, "is_manual": True}
+            made = self._insert.values(**row, decided_at=now()).returning(schedule_runs.c.id)
+            run_id = (await connection.execute(made)).scalar_one()
             crawl_id = None
             if decision.status is RunStatus.RAN:
                 crawl_id = await self._start(connection, locked, run_id, attempt)
-            row = await connection.execute(select(schedule_runs).where(schedule_runs.c.id == run_id))
+            written = await connection.execute(select(schedule_runs).where(schedule_runs.c.id == run_id))
             started = attempt.new.kind if crawl_id and isinstance(attempt, Ready) else None
-            return _read_run(row.mappings().one()), started
+            return _read_run(written.mappings().one()), started
 
     async def list_runs(self, schedule_id: str, *, before: int | None, limit: int) -> list[Run]:
         """Runs of a schedule, newest first, older than the run `before`."""
@@ -178,42 +179,37 @@ class ScheduleRuns:
     async def _record(
         self, connection: AsyncConnection, schedule: Schedule, decisions: Sequence[Decision], attempt: Attempt
     ) -> str | None:
-        """Write the decisions, after having started what is to start. Returns the id of the crawl."""
-        crawl_id, refusal = None, ""
-        rows = []
-        for decision in sorted(decisions, key=lambda decision: decision.status is not RunStatus.RAN):
-            if decision.status is RunStatus.RAN:
-                run_id = await self._insert_run(connection, schedule.id, decision.due_at, decision.status)
-                # No row: the database's clock went back, and this time has had its run.
-                if run_id is not None:
-                    crawl_id = await self._start(connection, schedule, run_id, attempt)
-                    refusal = "" if crawl_id else await _reason(connection, run_id)
-            else:
-                refused = refusal and decision.is_runnable
-                rows.append(
-                    {
-                        "schedule_id": schedule.id,
-                        "due_at": decision.due_at,
-                        "status": RunStatus.REFUSED if refused else decision.status,
-                        "reason": refusal if refused else "",
-                    }
-                )
+        """Write the decisions, and start what is to start. Returns the id of the crawl."""
+        rows = [
+            {"schedule_id": schedule.id, "due_at": decision.due_at, "status": decision.status}
+            for decision in decisions
+        ]
         if rows:
             await connection.execute(self._insert.values(decided_at=now()), rows)
+        start = next((decision for decision in decisions if decision.status is RunStatus.RAN), None)
+        if start is None:
+            return None
+        of_schedule = schedule_runs.c.schedule_id == schedule.id
+        unstarted = select(schedule_runs.c.id).where(
+            of_schedule, schedule_runs.c.due_at == start.due_at, schedule_runs.c.status == RunStatus.RAN,
+            schedule_runs.c.crawl_id.is_(None),
+        )  # fmt: skip
+        run_id = (await connection.execute(unstarted)).scalar()
+        if run_id is None:
+            # The database's clock went back: this time has had its run.
+            return None
+        crawl_id = await self._start(connection, schedule, run_id, attempt)
+        if crawl_id is None:
+            # The others gave way to a crawl that was not to be; it would have been refused to them as well.
+            gave_way = [decision.due_at for decision in decisions if decision.is_runnable]
+            refused = update(schedule_runs).where(
+                of_schedule,
+                schedule_runs.c.due_at.in_(gave_way),
+                schedule_runs.c.status.in_([RunStatus.SKIPPED_OVERLAP, RunStatus.QUEUED]),
+            )
+            reason = select(schedule_runs.c.reason).where(schedule_runs.c.id == run_id).scalar_subquery()
+            await connection.execute(refused.values(status=RunStatus.REFUSED, reason=reason))
         return crawl_id
-
-    async def _insert_run(
-        self,
-        connection: AsyncConnection,
-        schedule_id: str,
-        due_at: int,
-        status: RunStatus,
-        *,
-        is_manual: bool = False,
-    ) -> int | None:
-        row = {"schedule_id": schedule_id, "due_at": due_at, "status": status, "is_manual": is_manual}
-        statement = self._insert.values(**row, decided_at=now()).returning(schedule_runs.c.id)
-        return (await connection.execute(statement)).scalar()
 
     async def _start(
         self, connection: AsyncConnection, schedule: Schedule, run_id: int, attempt: Attempt
@@ -268,11 +264,6 @@ async def _drop_waiting(connection: AsyncConnection, schedule: Schedule) -> None
 
 def _is_waiting(schedule: Schedule) -> ColumnElement[bool]:
     return and_(schedule_runs.c.schedule_id == schedule.id, schedule_runs.c.status == RunStatus.QUEUED)
-
-
-async def _reason(connection: AsyncConnection, run_id: int) -> str:
-    statement = select(schedule_runs.c.reason).where(schedule_runs.c.id == run_id)
-    return str((await connection.execute(statement)).scalar_one())
 
 
 def _update_run(run_id: int) -> Update:

@@ -17,6 +17,11 @@ _CONFIG = """
 "path.account_id" = "acc"
 "path.crawl_id" = "{crawl_id}"
 "path.schedule_id" = "{schedule_id}"
+
+# A schedule holds a whole crawl, whose every bound is covered where it is posted itself.
+[[operations]]
+include-path-regex = "/schedules"
+phases.coverage.enabled = false
 """
 _SCHEDULE = {"cron": "0 0 1 1 *", "crawl": {"url": "http://site.invalid/", "render": False}}
 

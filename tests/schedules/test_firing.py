@@ -146,6 +146,30 @@ async def test_a_quota_refuses_the_run_and_the_schedule_goes_on(scheduler: Sched
     assert (await scheduler.statuses(schedule))[-1] == "ran"
 
 
+@pytest.mark.parametrize("limits", [{"max_running_crawls": 1}])
+async def test_times_that_gave_way_to_a_refused_one_are_refused_too(scheduler: Scheduler) -> None:
+    other = await scheduler.add('"cron": "* * * * *"')
+    await scheduler.pass_minutes(1)
+    await scheduler.runtime.scheduling.change(ACCOUNT, other.id, b'{"paused": true}')
+    schedule = await scheduler.add('"intervalSeconds": 3600, "catchUp": "all", "overlap": "queue"')
+    await scheduler.pass_minutes(3 * 60 + 5)
+    assert await scheduler.statuses(schedule) == ["refused"] * 3
+    reasons = {run.reason for run in await scheduler.runs(schedule)}
+    assert reasons == {"This account may run 1 crawls at once"}
+
+
+async def test_the_history_is_in_the_order_of_the_due_times(scheduler: Scheduler) -> None:
+    schedule = await scheduler.add('"intervalSeconds": 3600, "overlap": "cancel_previous", "catchUp": "all"')
+    await scheduler.pass_minutes(3 * 60 + 5)
+    await scheduler.pass_minutes(60)
+    newest_first, _ = await scheduler.runtime.scheduling.list_runs(
+        ACCOUNT, schedule.id, before=None, limit=10
+    )
+    due = [run.due_at for run in newest_first]
+    assert due == sorted(due, reverse=True)
+    assert [str(run.status) for run in newest_first][::-1] == ["skipped_overlap"] * 2 + ["ran"] * 2
+
+
 async def test_schedulers_at_once_fire_each_time_once(scheduler: Scheduler) -> None:
     schedule = await scheduler.add('"cron": "* * * * *", "overlap": "cancel_previous"')
     for _ in range(5):
