@@ -143,7 +143,9 @@ def http_date(seconds: int) -> str:
 def details_of_copy(details: Mapping[str, JsonValue], status: str, age_seconds: int) -> dict[str, JsonValue]:
     """The additive members of a record that was not fetched: `hit` for a copy, `revalidated` for one that the origin
     confirmed; and how long ago it was fetched or last confirmed, in seconds."""
-    return {**details, CACHE_STATUS: status, AGE: age_seconds}
+    # What a model cost was paid once.
+    kept = {name: value for name, value in details.items() if name != "jsonTokens"}
+    return {**kept, CACHE_STATUS: status, AGE: age_seconds}
 
 
 def _date(text: str) -> datetime | None:
