@@ -69,6 +69,7 @@ class ErrorCode(StrEnum):
     DECODE_ERROR = "decode_error"
     UNSUPPORTED_CONTENT = "unsupported_content"
     DOWNLOAD = "download"
+    BAD_DOCUMENT = "bad_document"
     DOM_TOO_LARGE = "dom_too_large"
     BROWSER_CRASHED = "browser_crashed"
     WORKER_LOST = "worker_lost"
@@ -88,6 +89,7 @@ PUBLIC_TEXT: Mapping[ErrorCode, str] = {
     ErrorCode.DECODE_ERROR: "The body does not match its Content-Encoding.",
     ErrorCode.UNSUPPORTED_CONTENT: "The content type is not one that is crawled.",
     ErrorCode.DOWNLOAD: "The URL is a file download, not a page.",
+    ErrorCode.BAD_DOCUMENT: "The document is damaged, encrypted, or not what it says it is.",
     ErrorCode.DOM_TOO_LARGE: "The document has more nodes than the limit.",
     ErrorCode.BROWSER_CRASHED: "The browser crashed on this page.",
     ErrorCode.WORKER_LOST: "The worker was lost on every attempt at this page.",
@@ -128,6 +130,8 @@ class Failure:
     detail: str = ""
     #: Worth another attempt: the fault may be passing (a reset, a time-out, a lost browser).
     retryable: bool = False
+    #: What came instead of a page, where that is the fault: a type without parameters.
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeGuard, assert_never
 
+from pydantic import JsonValue
+
 from crawler import politeness, urls
 from crawler.ai.extraction import JsonExtractor
 from crawler.content import Contents
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
+from crawler.extract.content_type import document_kind
 from crawler.extract.converter import Converter
+from crawler.extract.documents import Documents
 from crawler.fetch.http import BeforeSend, HttpFetcher
 from crawler.fetch.renderer import Renderer
 from crawler.freshness import Freshness, Question
@@ -52,6 +56,7 @@ class Parts:
     freshness: Freshness
     fetcher: HttpFetcher
     converter: Converter
+    documents: Documents
     extractor: JsonExtractor
     renderer: Renderer | None
 
@@ -67,7 +72,7 @@ class PagePipeline:
         self._robots = parts.robots
         self._freshness = parts.freshness
         self._fetcher = parts.fetcher
-        self._contents = Contents(parts.settings, parts.converter, parts.extractor)
+        self._contents = Contents(parts.settings, parts.converter, parts.documents, parts.extractor)
         self._renderer = parts.renderer
         #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
         self._tabs = asyncio.Semaphore(parts.settings.render_slots)
@@ -129,6 +134,11 @@ class PagePipeline:
             question = settled
             next_turn = partial(self._turns.wait_for_next, lease, lease.host)
             answer = await self._get(lease, job, question.headers, next_turn)
+        return await self._finish_static(lease, job, question, answer)
+
+    async def _finish_static(
+        self, lease: Lease, job: Job, question: Question, answer: Response | Failure | Refusal
+    ) -> Outcome:
         match answer:
             case Failure():
                 return self._failed(lease, answer)
@@ -188,9 +198,12 @@ class PagePipeline:
                 deadline_seconds=self._settings.render_timeout_seconds,
                 on_document=may_navigate,
             )
+        if _is_document(answer):
+            # What the browser shows of it, if anything, is a viewer of its own.
+            return await self._fetch_document(lease, job, question)
         match answer:
             case Failure():
-                return self._failed(lease, answer)
+                return replace(self._failed(lease, answer), details=_type_details(answer))
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason)
             case Rendered():
@@ -203,6 +216,12 @@ class PagePipeline:
                 return await self._freshness.stamp(question, outcome, job, answer.response)
             case other:
                 assert_never(other)
+
+    async def _fetch_document(self, lease: Lease, job: Job, question: Question) -> Outcome:
+        """What the browser found to be a document, once more without it: that takes another turn of the host."""
+        await self._turns.wait_for_next(lease, lease.host)
+        answer = await self._get(lease, job, {})
+        return await self._finish_static(lease, job, question, answer)
 
     async def _ask_without_browser(self, lease: Lease, job: Job, question: Question) -> Outcome | Question:
         """Whether the document is as it was. Any other answer than "not modified" is left to the browser to get."""
@@ -287,6 +306,21 @@ def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> T
 
 def _only_not_modified(status: int, _headers: Mapping[str, str]) -> Failure | None:
     return None if status == _NOT_MODIFIED else Failure(ErrorCode.HTTP_ERROR, f"status {status}")
+
+
+def _is_document(answer: Rendered | Failure | Refusal) -> bool:
+    """Whether the browser was given something else than a page that can be read all the same."""
+    match answer:
+        case Rendered(response=response):
+            return document_kind(response.headers.get("content-type")) is not None
+        case Failure(media_type=media_type):
+            return document_kind(media_type) is not None
+        case Refusal():
+            return False
+
+
+def _type_details(failure: Failure) -> dict[str, JsonValue]:
+    return {"contentType": failure.media_type} if failure.media_type else {}
 
 
 _HOST_IS_AWAY = frozenset({ErrorCode.CONNECT_FAILED, ErrorCode.DNS_FAILURE, ErrorCode.TIMEOUT})

@@ -18,6 +18,7 @@ from crawler.ai.providers import Providers
 from crawler.doorbell import Doorbell, LocalDoorbell
 from crawler.errors import ConfigurationError, CrawlError, Unavailable
 from crawler.extract.converter import Converter
+from crawler.extract.documents import Documents
 from crawler.fetch.egress import Egress
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.proxy import EgressProxy
@@ -109,6 +110,7 @@ class Runtime:
         self._fetcher = HttpFetcher(self._egress, settings, on_sent=turns.note_sent)
         self._renderer = Renderer(EgressProxy(self._egress, settings), settings)
         self._converter = Converter(settings)
+        self._documents = Documents(settings)
         providers = Providers.load(settings)
         self._models = ModelClient(settings)
         spend = Spend(
@@ -126,6 +128,7 @@ class Runtime:
             freshness=Freshness(Copies(self.database), settings),
             fetcher=self._fetcher,
             converter=self._converter,
+            documents=self._documents,
             extractor=JsonExtractor(settings, providers, self._models, spend),
             renderer=self._renderer,
         )
@@ -209,6 +212,7 @@ class Runtime:
             await stack.enter_async_context(self._fetcher)
             await stack.enter_async_context(self._renderer)
             stack.push_async_callback(self._converter.close)
+            stack.push_async_callback(self._documents.close)
             stack.push_async_callback(self._models.close)
             stack.push_async_callback(self.service.close)
             self._exit = stack.pop_all()

@@ -25,8 +25,8 @@ def answer(header: dict[str, Any], body: bytes, options: Options) -> tuple[dict[
     html = body.decode()
     if header["is_plain"] or is_too_deep(html):
         title, text = plain_title(html), plain_text(html)
-        page = {"title": title, "content_hash": content_hash(title, text)}
-        return {"page": page, "is_plain": True, "words": len(text.split())}, text if header["view"] else ""
+        plain = {"title": title, "content_hash": content_hash(title, text)}
+        return {"page": plain, "is_plain": True, "words": len(text.split())}, text if header["view"] else ""
     url = header["url"]
     # The parser holds the interpreter: only a signal with its default action, death, can end it.
     signal.setitimer(signal.ITIMER_VIRTUAL, PARSE_SECONDS)

@@ -1,9 +1,12 @@
-"""Whether a body is a page: by its declared type, and by its first bytes where that is missing or wrong."""
+"""Whether a body is a page or a document: by its declared type, and by its bytes where that is missing or wrong."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Literal
+from urllib.parse import urlsplit
 
 from crawler.model import ErrorCode, Failure
 
@@ -60,28 +63,131 @@ _HTML_START = re.compile(
 )
 
 
-def classify(
-    content_type: str | None, body_prefix: bytes, disposition: str | None = None
-) -> Literal["html"] | Failure:
-    """Say whether a response is a page. `body_prefix` is the decoded body, or its first `SNIFF_BYTES`.
+#: Types that say only that a body is bytes; servers give them to files that they do not know.
+_OPAQUE_TYPES = UNKNOWN_TYPES | {"application/octet-stream", "binary/octet-stream", "application/x-download"}
 
-    A declared type is believed, except that bytes of another format are never taken for HTML.
+
+class DocumentKind(StrEnum):
+    """What is no page, and yet can be read."""
+
+    PDF = "pdf"
+    DOCX = "docx"
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    XML = "xml"
+    FEED = "feed"
+    IMAGE = "image"
+
+
+_DOCUMENT_TYPES: Mapping[str, DocumentKind] = {
+    "application/pdf": DocumentKind.PDF,
+    "application/x-pdf": DocumentKind.PDF,
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": DocumentKind.DOCX,
+    "text/plain": DocumentKind.TEXT,
+    "text/x-rst": DocumentKind.TEXT,
+    "text/yaml": DocumentKind.TEXT,
+    "application/yaml": DocumentKind.TEXT,
+    "text/markdown": DocumentKind.MARKDOWN,
+    "text/x-markdown": DocumentKind.MARKDOWN,
+    "text/csv": DocumentKind.CSV,
+    "application/csv": DocumentKind.CSV,
+    "text/tab-separated-values": DocumentKind.TSV,
+    "application/json": DocumentKind.JSON,
+    "text/json": DocumentKind.JSON,
+    "application/x-ndjson": DocumentKind.JSON,
+    "application/xml": DocumentKind.XML,
+    "text/xml": DocumentKind.XML,
+    "application/rss+xml": DocumentKind.FEED,
+    "application/atom+xml": DocumentKind.FEED,
+    "application/rdf+xml": DocumentKind.FEED,
+}
+_BINARY_KINDS = frozenset([DocumentKind.PDF, DocumentKind.DOCX, DocumentKind.IMAGE])
+#: The document element of a feed, after what may come before one.
+_FEED_START = re.compile(
+    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*|<\?xml-stylesheet[^>]*>\s*)*"
+    rb"<(?:rss|feed|(?:\w+:)?RDF)[\s>]",
+    re.DOTALL,
+)
+_XHTML = b"http://www.w3.org/1999/xhtml"
+_MARKDOWN_NAME = re.compile(r"(?:\.(?:md|markdown|mdx)|/llms(?:-\w+)?\.txt)\Z", re.IGNORECASE)
+
+
+def media_type(content_type: str | None) -> str:
+    """The type and subtype of a Content-Type, in lower case; empty if there is none."""
+    return (content_type or "").split(";", 1)[0].split(",", 1)[0].strip().lower()[:100]
+
+
+def document_kind(content_type: str | None) -> DocumentKind | None:
+    """The kind that a declared type names, whatever the body holds."""
+    declared = media_type(content_type)
+    kind = _DOCUMENT_TYPES.get(declared)
+    if kind is None and declared.startswith("image/"):
+        return DocumentKind.IMAGE
+    if kind is None and declared.endswith("+json"):
+        return DocumentKind.JSON
+    if kind is None and declared.endswith("+xml") and declared not in HTML_TYPES:
+        return DocumentKind.XML
+    return kind
+
+
+def classify(
+    content_type: str | None, body: bytes, disposition: str | None = None, *, url: str = ""
+) -> Literal["html"] | DocumentKind | Failure:
+    """Say what a response is. `body` is decoded from its Content-Encoding; `url` tells Markdown sent as text.
+
+    A declared type is believed, except that bytes of another format are never taken for text.
     """
+    declared = media_type(content_type)
+    sniffed = _binary_type(body)
+    kind = document_kind(content_type)
+    if kind is None and declared in _OPAQUE_TYPES:
+        kind = _kind_of_bytes(body, sniffed)
+    if kind is not None:
+        return _confirm(kind, declared, body, sniffed, url)
     if disposition is not None and disposition.split(";", 1)[0].strip().lower() == "attachment":
         return Failure(ErrorCode.DOWNLOAD, "Content-Disposition: attachment")
-    declared = (content_type or "").split(";", 1)[0].split(",", 1)[0].strip().lower()
-    sniffed = _binary_type(body_prefix)
     if declared in ARCHIVE_TYPES:
         return Failure(ErrorCode.DOWNLOAD, declared)
     if declared not in HTML_TYPES | UNKNOWN_TYPES:
-        return Failure(ErrorCode.UNSUPPORTED_CONTENT, declared[:100])
+        return Failure(ErrorCode.UNSUPPORTED_CONTENT, declared)
     if sniffed in ARCHIVE_TYPES and declared in UNKNOWN_TYPES:
         return Failure(ErrorCode.DOWNLOAD, sniffed)
     if sniffed:
         return Failure(ErrorCode.UNSUPPORTED_CONTENT, f"{sniffed}, declared as {declared or 'nothing'}")
-    if declared in UNKNOWN_TYPES and body_prefix and not _HTML_START.match(body_prefix[:SNIFF_BYTES]):
+    if declared in UNKNOWN_TYPES and body and not _HTML_START.match(body[:SNIFF_BYTES]):
         return Failure(ErrorCode.UNSUPPORTED_CONTENT, "no Content-Type, and the body is not HTML")
     return "html"
+
+
+def _kind_of_bytes(body: bytes, sniffed: str) -> DocumentKind | None:
+    """For a body without a type: only what cannot be mistaken."""
+    if sniffed == "application/pdf":
+        return DocumentKind.PDF
+    if sniffed == "application/zip" and b"word/document.xml" in body:
+        return DocumentKind.DOCX
+    return DocumentKind.IMAGE if sniffed.startswith("image/") else None
+
+
+def _confirm(
+    kind: DocumentKind, declared: str, body: bytes, sniffed: str, url: str
+) -> Literal["html"] | DocumentKind | Failure:
+    """The kind, made exact by the body; text that holds another format or NUL is none."""
+    if kind in _BINARY_KINDS:
+        return kind
+    head = body[:SNIFF_BYTES]
+    is_wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if sniffed or (b"\0" in head and not is_wide):
+        return Failure(ErrorCode.UNSUPPORTED_CONTENT, f"{sniffed or 'bytes'}, declared as {declared}")
+    if kind is DocumentKind.TEXT and _MARKDOWN_NAME.search(urlsplit(url).path):
+        return DocumentKind.MARKDOWN
+    if kind is DocumentKind.XML and _FEED_START.match(head):
+        return DocumentKind.FEED
+    if kind is DocumentKind.XML and _HTML_START.match(head) and _XHTML in head:
+        return "html"
+    return kind
 
 
 def _binary_type(prefix: bytes) -> str:

@@ -250,7 +250,7 @@ class _Visit:
             if error == "net::ERR_HTTP_RESPONSE_CODE_FAILURE" or answer.status in (204, 205):
                 return Rendered(self._response(answer, 0.0), "", "", (), 0.0)
             if error == "net::ERR_ABORTED":
-                return Failure(ErrorCode.DOWNLOAD, answer.mime_type)
+                return Failure(ErrorCode.DOWNLOAD, answer.mime_type, media_type=answer.mime_type)
         return self._not_reached(error)
 
     def _not_reached(self, error_text: str) -> Failure:
@@ -295,13 +295,13 @@ def _unsupported(answer: Answer | None) -> Failure | None:
     if answer is None:
         return None
     if answer.headers.get("content-disposition", "").lstrip().lower().startswith("attachment"):
-        return Failure(ErrorCode.DOWNLOAD, answer.mime_type)
+        return Failure(ErrorCode.DOWNLOAD, answer.mime_type, media_type=answer.mime_type)
     kind, _, subtype = answer.mime_type.partition("/")
     if kind == "text" or subtype in ("json", "xml") or subtype.endswith(("+json", "+xml")):
         return None
     if not kind:
         return None
-    return Failure(ErrorCode.UNSUPPORTED_CONTENT, answer.mime_type)
+    return Failure(ErrorCode.UNSUPPORTED_CONTENT, answer.mime_type, media_type=answer.mime_type)
 
 
 def _limit(length: timedelta) -> float | None:

@@ -124,7 +124,8 @@ async def test_c2_headers_then_silence(engines: Engines) -> None:
 @pytest.mark.parametrize(
     ("content_type", "body", "reason"),
     [
-        ("application/pdf", b"%PDF-1.7", "unsupported_content"),
+        ("application/pdf", b"%PDF-1.7", "bad_document"),
+        ("video/mp4", b"x", "unsupported_content"),
         ("text/html", b"\x89PNG\r\n\x1a\n", "unsupported_content"),
         ("application/zip", b"PK\x03\x04", "download"),
     ],

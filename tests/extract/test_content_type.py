@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.extract.content_type import classify
+from crawler.extract.content_type import DocumentKind, classify
 from crawler.model import ErrorCode, Failure
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -41,29 +41,57 @@ def test_c12_a_page_without_type_is_sniffed(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [PNG, PDF, ELF, b"\x00\x00\x00\x18ftypmp42"])
-@pytest.mark.parametrize("content_type", ["text/html", None, "application/xhtml+xml"])
-def test_d10_other_formats_are_never_taken_for_html(content_type: str | None, body: bytes) -> None:
+@pytest.mark.parametrize("content_type", ["text/html", "application/xhtml+xml", "text/plain", "text/csv"])
+def test_d10_other_formats_are_never_taken_for_text(content_type: str, body: bytes) -> None:
     found = classify(content_type, body)
     assert isinstance(found, Failure)
     assert found.code == ErrorCode.UNSUPPORTED_CONTENT
 
 
 @pytest.mark.parametrize(
-    "content_type",
+    ("content_type", "body", "kind"),
     [
-        "text/plain",
-        "application/json",
-        "image/png",
-        "application/pdf",
-        "application/octet-stream",
-        "text/xml",
+        ("text/plain", HTML, DocumentKind.TEXT),
+        ("application/json", HTML, DocumentKind.JSON),
+        ("application/activity+json", b"{}", DocumentKind.JSON),
+        ("image/png", PNG, DocumentKind.IMAGE),
+        ("image/svg+xml", b"<svg/>", DocumentKind.IMAGE),
+        ("application/pdf", PDF, DocumentKind.PDF),
+        ("text/xml", HTML, DocumentKind.XML),
+        ("text/xml", b"<?xml version='1.0'?><!-- x --><rss version='2.0'>", DocumentKind.FEED),
+        ("application/xml", b"<feed xmlns='http://www.w3.org/2005/Atom'>", DocumentKind.FEED),
+        ("application/octet-stream", PDF, DocumentKind.PDF),
+        (None, PDF, DocumentKind.PDF),
+        (None, PNG, DocumentKind.IMAGE),
+        ("application/octet-stream", b"PK\x03\x04..word/document.xml", DocumentKind.DOCX),
+        ("text/plain", "\ufeffwide".encode("utf-16-le"), DocumentKind.TEXT),
     ],
 )
-def test_c13_c14_c16_other_declared_types_are_believed(content_type: str) -> None:
-    found = classify(content_type, HTML)
+def test_c13_c14_declared_types_are_believed(
+    content_type: str | None, body: bytes, kind: DocumentKind
+) -> None:
+    assert classify(content_type, body) == kind
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/octet-stream", HTML),
+        ("text/css", b"p { }"),
+        ("video/mp4", b"x"),
+        ("text/plain", b"a\0b"),
+        ("application/vnd.ms-excel", b"x"),
+    ],
+)
+def test_c16_other_types_are_not_read(content_type: str, body: bytes) -> None:
+    found = classify(content_type, body)
     assert isinstance(found, Failure)
     assert found.code == ErrorCode.UNSUPPORTED_CONTENT
     assert content_type in found.detail
+
+
+def test_xhtml_sent_as_xml_is_a_page() -> None:
+    assert classify("text/xml", b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'>") == "html"
 
 
 @pytest.mark.parametrize(

@@ -169,12 +169,14 @@ async def test_f22_texts_of_other_types_are_read(
 )
 async def test_c14_f6_files_are_no_pages(renderer: Rendering, site: Origin, kind: str, body: bytes) -> None:
     site.routes["/"] = web.Response(body=body, content_type=kind)
-    assert await renderer.render(site.url()) == Failure(ErrorCode.UNSUPPORTED_CONTENT, kind)
+    assert await renderer.render(site.url()) == Failure(ErrorCode.UNSUPPORTED_CONTENT, kind, media_type=kind)
 
 
 async def test_c15_an_attachment_is_a_download(renderer: Rendering, site: Origin) -> None:
     site.routes["/"] = html("<p>x", headers={"Content-Disposition": "Attachment; filename=x.html"})
-    assert await renderer.render(site.url()) == Failure(ErrorCode.DOWNLOAD, "text/html")
+    assert await renderer.render(site.url()) == Failure(
+        ErrorCode.DOWNLOAD, "text/html", media_type="text/html"
+    )
 
 
 async def test_f6_a_download_by_script_leaves_the_page(renderer: Rendering, site: Origin) -> None:

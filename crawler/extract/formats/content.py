@@ -1,0 +1,59 @@
+"""What a reader makes of a document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from selectolax.lexbor import LexborHTMLParser
+
+from crawler.extract.blocks import Block
+from crawler.extract.document import Page, describe
+from crawler.extract.markdown import ConverterName, write
+from crawler.extract.metadata import Metadata
+from crawler.extract.plain import is_too_deep
+from crawler.extract.reader import read_blocks
+from crawler.extract.selection import select
+from crawler.extract.view import FULL
+
+
+class BadDocument(Exception):
+    """The document is damaged, encrypted, or not what it says it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A document, read. `words` are those shown."""
+
+    title: str
+    markdown: str
+    words: int
+    links: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=Metadata)
+    pages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds for every document, and who writes its Markdown."""
+
+    max_links: int
+    max_url_chars: int
+    converter: ConverterName
+
+
+def from_blocks(title: str, blocks: list[Block], words: int, limits: Limits) -> Content:
+    """A document that was read into blocks."""
+    return Content(title, write(blocks, limits.converter), words)
+
+
+def from_html(html: str, url: str, limits: Limits) -> tuple[Page, Content]:
+    """A document that was turned into HTML. Raises BadDocument when it nests too deep for a parser."""
+    if is_too_deep(html):
+        raise BadDocument("nested too deep")
+    parser = LexborHTMLParser(html)
+    page = describe(parser, "", url=url, max_links=limits.max_links, max_url_chars=limits.max_url_chars)
+    reading = read_blocks(select(parser, html, FULL), url)
+    links = tuple(link.url for link in page.links)
+    return page, Content(
+        page.title, write(reading.blocks, limits.converter), reading.words, links, page.metadata
+    )
