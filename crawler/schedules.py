@@ -9,7 +9,7 @@ at all in a skipped one. Intervals count real seconds and know no zones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -227,8 +227,8 @@ class Decision:
 
     due_at: int
     status: RunStatus
-    #: Whether it would have run but for the one that does.
-    is_runnable: bool = field(default=False)
+    #: Whether it may run as far as pause and lateness go: one that does not gives way to another crawl.
+    is_runnable: bool = False
 
 
 def decide(

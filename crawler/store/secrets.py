@@ -1,4 +1,4 @@
-"""Secrets of running crawls, encrypted: cookies, passwords, headers, keys of language models.
+"""Secrets of running crawls and of schedules, encrypted: cookies, passwords, headers, keys of language models.
 
 AES-256-GCM with the crawl's id as associated data, so that a row is worth nothing under another crawl. The keys are
 not in the database. A row goes when its crawl ends; the process itself cannot wipe what it has decrypted.
@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from crawler.errors import ConfigurationError, InvalidRequest, SecretLost
 from crawler.settings import Settings
 from crawler.store.database import Database
-from crawler.store.schema import crawl_secrets
+from crawler.store.schema import crawl_secrets, schedules
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -98,15 +98,19 @@ class Secrets:
 
     async def reseal(self) -> int:
         """Seal every row anew with the first key, so that older keys can be taken away. Returns how many were."""
+        done = 0
         async with self._database.write() as connection:
-            rows = (await connection.execute(select(crawl_secrets).with_for_update())).all()
-            done = 0
-            for row in rows:
-                text = self._ring.open(row.crawl_id, row.sealed)
-                if text is not None:
-                    own_row = update(crawl_secrets).where(crawl_secrets.c.crawl_id == row.crawl_id)
-                    await connection.execute(own_row.values(sealed=self._ring.seal(row.crawl_id, text)))
-                    done += 1
+            for owner, sealed in (
+                (crawl_secrets.c.crawl_id, crawl_secrets.c.sealed),
+                (schedules.c.id, schedules.c.sealed),
+            ):
+                statement = select(owner.label("owner"), sealed.label("sealed")).where(sealed.is_not(None))
+                for row in (await connection.execute(statement.with_for_update())).all():
+                    text = self._ring.open(row.owner, row.sealed)
+                    if text is not None:
+                        own_row = update(owner.table).where(owner == row.owner)
+                        await connection.execute(own_row.values(sealed=self._ring.seal(row.owner, text)))
+                        done += 1
         return done
 
 

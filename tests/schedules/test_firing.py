@@ -11,7 +11,9 @@ from sqlalchemy import text, update
 from crawler.errors import InvalidRequest, NotFound
 from crawler.model import CrawlStatus
 from crawler.schedules import RunStatus
+from crawler.store.schedules import Schedules
 from crawler.store.schema import schedules
+from crawler.store.secrets import KeyRing, Secrets
 from tests.schedules.conftest import ACCOUNT, Scheduler
 
 
@@ -271,3 +273,23 @@ async def test_secrets_are_sealed_until_the_schedule_is_removed(scheduler: Sched
     await scheduler.pass_minutes(1)
     assert await scheduler.statuses(schedule) == ["ran", "ran"]
     assert scheduler.runtime.scheduling.schedules.open_secret(schedule) is not None
+
+
+async def test_after_sealing_anew_the_old_key_of_a_schedule_can_go(scheduler: Scheduler) -> None:
+    schedule = await scheduler.add(
+        body='"crawl": {"url": "http://site.invalid/", "setExtraHTTPHeaders": {"X-Key": "MARKER-78"}}'
+    )
+    (old,) = KeyRing.load(scheduler.runtime.settings)._keys
+    new = b"n" * 32
+    database = scheduler.runtime.database
+    assert await Secrets(database, KeyRing([new, old])).reseal() == 1
+    resealed = await scheduler.runtime.scheduling.schedules.get(ACCOUNT, schedule.id)
+    renewed = Schedules(database, KeyRing([new]), max_per_account=1)
+    assert "MARKER-78" in (renewed.open_secret(resealed) or "")
+    # The scheduler still has the old key only, and says so in the run.
+    await scheduler.pass_minutes(1)
+    (run,) = await scheduler.runs(schedule)
+    assert (run.status, run.reason) == (
+        RunStatus.REFUSED,
+        "No key of CRAWL_SECRET_KEYS opens the secrets of this schedule.",
+    )
