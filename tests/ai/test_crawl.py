@@ -188,3 +188,21 @@ async def test_a_crawl_survives_a_model_that_is_away(tmp_path: Path, shop: Origi
     assert result["status"] == "completed"
     assert [record["jsonReason"] for record in result["records"]] == ["model_unavailable"] * 2
     assert all(record["markdown"] for record in result["records"])
+
+
+async def test_a_record_without_an_answer_is_no_copy_for_the_next_crawl(tmp_path: Path, shop: Origin) -> None:
+    async with model_server(fails(401), says({"name": "Lamp"})) as model:
+        chosen = settings(tmp_path, ai_base_url=model.base_url, ai_model="m")
+        async with serving(chosen) as server:
+            results = [
+                await server.crawl(
+                    url=shop.url(), limit=1, formats=["json"], jsonOptions={"prompt": "The lamp"}
+                )
+                for _ in range(3)
+            ]
+    first, second, third = (result["records"][0] for result in results)
+    assert first["jsonReason"] == "model_unauthorized"
+    assert (second["json"], second["jsonTokens"]) == ({"name": "Lamp"}, {"input": 100, "output": 20})
+    assert (third["json"], third["cacheStatus"]) == ({"name": "Lamp"}, "hit")
+    assert "jsonTokens" not in third
+    assert len(model.questions) == 2
