@@ -16,8 +16,10 @@ from crawler.store.hosts import Hosts
 _REMEMBERED = 10_000
 #: A turn is good for so long.
 _LATE_SECONDS = 0.02
-#: On a machine that is late every time, the third turn is used all the same: without an end nothing would be fetched.
-_TURNS = 3
+#: Where turns are lost again and again the last one is used all the same: without an end nothing would be fetched.
+_TURNS = 4
+#: A turn is made longer by so much at most, for a process that is late.
+_MOST_SLACK_SECONDS = 2.0
 
 
 class Turns:
@@ -70,13 +72,18 @@ class Turns:
 
     async def wait_for_next(self, lease: Lease, host: str) -> None:
         """Take one more turn at a host for the work on this lease, and wait for it. Raises LeaseLost like `take`."""
+        slack = 0.0
         for _ in range(_TURNS):
             asked_at = self._monotonic()
-            turn_at = asked_at + await self._hosts.reserve(host)
-            await asyncio.sleep(turn_at - self._monotonic())
-            if self._monotonic() - turn_at <= _LATE_SECONDS:
+            wait = await self._hosts.reserve(host, slack_seconds=slack)
+            # The database's "now" was at some time between question and answer: from the answer on is never early.
+            await asyncio.sleep(wait)
+            late = self._monotonic() - asked_at - wait
+            if late <= max(slack, _LATE_SECONDS):
                 return
-            # The process may have been paused for any time: the turn is gone, and perhaps the lease too.
+            # The database is slow, the machine is busy, or the process was paused: the turn is gone, and perhaps
+            # the lease too. The next turn gets room for as much.
+            slack = min(2 * late, _MOST_SLACK_SECONDS)
             await self._check(lease)
 
     async def _check(self, lease: Lease) -> None:

@@ -6,7 +6,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import bindparam, func, select, true, update
+from sqlalchemy import BigInteger, bindparam, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,11 +30,12 @@ class Hosts:
             hosts.c.name.in_(database.members("names", str))
         )
         interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
+        slack = bindparam("slack_ms", type_=BigInteger)
         self._reserve = (
             update(hosts)
             .where(hosts.c.id == bindparam("host_id"))
-            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now()) + interval)
-            .returning(hosts.c.next_fetch_at - interval - now())
+            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now() + slack) + slack + interval)
+            .returning(hosts.c.next_fetch_at - interval - slack - now())
         )
 
     async def ensure(self, names: Iterable[str]) -> Mapping[str, int]:
@@ -52,11 +53,15 @@ class Hosts:
             self._ids.popitem(last=False)
         return ids
 
-    async def reserve(self, name: str) -> float:
-        """Take the next turn at a host for one more request. Returns the seconds until then."""
+    async def reserve(self, name: str, *, slack_seconds: float = 0.0) -> float:
+        """Take the next turn at a host for one more request. Returns the seconds until then.
+
+        With slack the turn begins no sooner than that, and lasts so long: for those to whom the answer comes late.
+        """
         host_id = (await self.ensure([name]))[name]
         async with self._database.write() as connection:
-            milliseconds: int = (await connection.execute(self._reserve, {"host_id": host_id})).scalar_one()
+            parameters = {"host_id": host_id, "slack_ms": round(slack_seconds * 1000)}
+            milliseconds: int = (await connection.execute(self._reserve, parameters)).scalar_one()
         return max(0, milliseconds) / 1000
 
 
