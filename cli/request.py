@@ -100,6 +100,30 @@ FLAGS = (
         type=click.Choice(["html", "markdown", "json"]), help="Repeatable.  [default: markdown]",
     ),
     _flag(
+        RESULTS, "markdownOptions.content", "--content", type=click.Choice(["full", "main"]),
+        help="Markdown of the whole page, or without what surrounds its content.  [default: full]",
+    ),
+    _flag(
+        RESULTS, "markdownOptions.cssSelector", "--css-selector", type=str, metavar="SELECTOR",
+        help="Markdown of what matches only; not with --content main.",
+    ),
+    _flag(
+        RESULTS, "markdownOptions.excludeSelectors", "--exclude-selector", type=str, multiple=True,
+        metavar="SELECTOR", help="Markdown without what matches. Repeatable.",
+    ),
+    _flag(
+        RESULTS, "markdownOptions.links", "--links/--no-links",
+        help="Keep links in Markdown, or only their text.  [default: links]",
+    ),
+    _flag(
+        RESULTS, "markdownOptions.images", "--images/--no-images",
+        help="Keep images in Markdown.  [default: images]",
+    ),
+    _flag(
+        RESULTS, "markdownOptions.frontMatter", "--front-matter/--no-front-matter",
+        help="Begin Markdown with title and description as YAML.  [default: no-front-matter]",
+    ),
+    _flag(
         RESULTS, "maxAge", "--max-age", type=float,
         help="Use stored copies up to this many seconds old.  [default: 86400]",
     ),

@@ -503,3 +503,32 @@ def test_any_value_of_any_field_is_taken_or_refused(value: object) -> None:
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_body_is_refused_cleanly(body: bytes) -> None:
     refuse_body(body)
+
+
+def test_markdown_options_are_checked() -> None:
+    chosen = {
+        "cssSelector": "main > p",
+        "excludeSelectors": [".ad", "nav"],
+        "links": False,
+        "frontMatter": True,
+    }
+    options = parse(markdownOptions=chosen).markdown_options
+    assert (options.css_selector, options.exclude_selectors) == ("main > p", (".ad", "nav"))
+    assert (options.links, options.images, options.front_matter) == (False, True, True)
+    refused = {
+        "markdownOptions.cssSelector": {"cssSelector": "p[["},
+        "markdownOptions.excludeSelectors[1]": {"excludeSelectors": ["p", ">>"]},
+        "markdownOptions.content": {"content": "some"},
+        "markdownOptions.links": {"links": 1},
+        "markdownOptions": {"cssSelector": "p", "content": "main"},
+        "markdownOptions.cssSelector ": {"cssSelector": "p" * 1_001},
+    }
+    for field, value in refused.items():
+        assert refuse(markdownOptions=value).startswith(field.strip()), value
+    assert refuse(markdownOptions={"selector": "p"}) == 'markdownOptions: Unrecognized key: "selector"'
+
+
+@given(st.text(alphabet="a.#*>+~:()[]='\" \\,|n0\ud800\0", max_size=40))
+def test_no_selector_breaks_the_check(selector: str) -> None:
+    with suppress(InvalidRequest):
+        parse_options({"url": SEED, "markdownOptions": {"cssSelector": selector}}, now=NOW)

@@ -1,0 +1,132 @@
+"""Parts of a page: selectors, main content, links and images, front matter; and what a page says about itself."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.extract.document import parse
+from crawler.extract.front_matter import front_matter
+from crawler.extract.markdown import to_markdown
+from crawler.extract.metadata import to_iso
+from crawler.extract.view import View
+
+URL = "http://site.test/dir/page"
+TEXT = "The harbour has two piers, and a light that can be seen from far away at night. " * 3
+MENU = "<ul><li><a href=/1>One</a><li><a href=/2>Two</a></ul>"
+#: The same content as sites of different kinds set it.
+PAGES = {
+    "documentation": f"<header>Logo</header><nav>{MENU}</nav><main><nav>{MENU}</nav><h1>Piers</h1><p>{TEXT}"
+    f"<pre><code class=language-sh>ls</code></pre></main><footer>Imprint</footer>",
+    "weblog": f"<div id=top>{MENU}</div><article><h1>Piers</h1><p>{TEXT}</article><aside>Read on</aside>",
+    "no names": f"<div class=menu>{MENU}</div><div class=content><h1>Piers</h1><p>{TEXT}<p>{TEXT}</div>"
+    f"<div class=sidebar>{MENU}</div><div class=footer>Imprint</div>",
+    "list of teasers": f"<nav>{MENU}</nav><h1>Piers</h1><article>{TEXT}</article><article>{TEXT}</article>"
+    "<footer>Imprint",
+}
+
+
+def markdown(html: str, **view: object) -> str:
+    return to_markdown(html, url=URL, converter="builtin", view=View(**view))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_main_content_is_without_what_surrounds_it(name: str) -> None:
+    shown = markdown(PAGES[name], content="main")
+    assert TEXT.strip() in shown
+    assert "Imprint" not in shown
+    assert "One" not in shown
+    assert "Read on" not in shown
+
+
+def test_main_content_keeps_its_forms() -> None:
+    shown = markdown(PAGES["documentation"], content="main")
+    assert shown == f"# Piers\n\n{TEXT.strip()}\n\n```sh\nls\n```"
+
+
+def test_an_empty_main_is_not_the_content() -> None:
+    assert TEXT.strip() in markdown(f"<main></main><p>{TEXT}<p>{TEXT}", content="main")
+
+
+@pytest.mark.parametrize(
+    ("view", "shown"),
+    [
+        ({"selector": "td"}, "1\n\n2"),
+        ({"selector": "table, td"}, "| a | b |\n| --- | --- |\n| 1 | 2 |"),
+        ({"selector": "li:nth-child(2)"}, "[y](http://site.test/y) ![i](http://site.test/i.png)"),
+        ({"selector": ".none"}, ""),
+        ({"selector": "script"}, ""),
+        ({"excluded": ("table", "li:first-child")}, "* [y](http://site.test/y) ![i](http://site.test/i.png)"),
+        ({"selector": "ul", "links": False, "images": False}, "* x\n* y"),
+        ({"selector": "ul", "excluded": ("ul",)}, ""),
+    ],
+)
+def test_selectors(view: dict[str, object], shown: str) -> None:
+    html = (
+        "<table><tr><th>a<th>b<tr><td>1<td>2</table><script>s</script>"
+        "<ul><li>x<li><a href=/y>y</a> <img src=/i.png alt=i></ul>"
+    )
+    assert markdown(html, **view) == shown
+
+
+def test_a_hidden_body_is_shown() -> None:
+    assert markdown("<body style='visibility:hidden'><p>x<p hidden>y") == "x"
+
+
+@given(st.text(), st.text())
+def test_front_matter_is_yaml(title: str, description: str) -> None:
+    block = front_matter(title, description)
+    if not block:
+        assert not title
+        assert not description
+        return
+    assert block.startswith("---\n")
+    assert block.endswith("\n---\n\n")
+    read = yaml.safe_load(block[4:-6])
+    assert read.get("title", "") == title
+    assert read.get("meta", {}).get("description", "") == description
+
+
+def test_what_a_page_says_about_itself() -> None:
+    page = parse(
+        "<html lang=en><meta name=author content='A. Keeper'><meta property=article:author content=https://x.test/>"
+        "<meta property=article:published_time content=2026-11-21T10:00:00+01:00>"
+        "<meta itemprop=dateModified content=2026-11-22>"
+        "<meta property=og:title content=T><meta property=og:description content=D><link rel=canonical href=/c>",
+        content_type=None,
+        url=URL,
+        max_links=9,
+        max_url_chars=2048,
+    )
+    assert page.metadata.to_details() == {
+        "description": "D",
+        "language": "en",
+        "canonical": "http://site.test/c",
+        "author": "A. Keeper",
+        "publishedAt": "2026-11-21T09:00:00Z",
+        "modifiedAt": "2026-11-22",
+        "openGraph": {"title": "T", "description": "D"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "iso"),
+    [
+        ("2026-11-21", "2026-11-21"),
+        ("2026/1/2", "2026-01-02"),
+        ("2026-11-21T10:00:00", "2026-11-21T10:00:00"),
+        ("Sat, 21 Nov 2026 10:00:00 GMT", "2026-11-21T10:00:00Z"),
+        ("0001-01-01T00:00:00+14:00", ""),
+        ("yesterday", ""),
+        ("", ""),
+    ],
+)
+def test_moments(written: str, iso: str) -> None:
+    assert to_iso(written) == iso
+
+
+@given(st.text())
+def test_any_text_is_a_moment_or_none(text: str) -> None:
+    to_iso(text)
