@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api import schemas
 from api.answers import HEADERS, is_id, refusals, success
 from api.body import read_body
-from api.deps import CacheTtl, ReadableAccount, ServicesNow, WholeNumber, WritableAccount, refuse_repeats
+from api.deps import (
+    CacheTtl,
+    IdempotencyKey,
+    ReadableAccount,
+    ServicesNow,
+    WholeNumber,
+    WritableAccount,
+    refuse_repeats,
+)
 from api.results import encode_page, is_small, list_fields
-from crawler.errors import InvalidRequest, NotFound
+from crawler.errors import NotFound
 from crawler.model import CrawlStatus, UrlStatus
 from crawler.options import parse_options
 
@@ -24,7 +31,6 @@ _MAX_CURSOR = 2**31 - 1
 #: More records than any crawl may fetch; the size of the answer is bounded by bytes.
 _MAX_RECORDS = 100_000
 _MAX_LISTED = 1_000
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 router = APIRouter(dependencies=[Depends(refuse_repeats)])
 
@@ -44,14 +50,10 @@ async def create_crawl(
     request: Request,
     account: WritableAccount,
     services: ServicesNow,
+    idempotency_key: IdempotencyKey,
     _cache_ttl: CacheTtl = 5,
-    idempotency_key: Annotated[
-        str | None, Header(description="a repeat with the same key gets the same crawl")
-    ] = None,
 ) -> Response:
     """Start a crawl."""
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters")
     body = await read_body(request, services.settings)
     options = parse_options(body, now=datetime.now(UTC))
     crawl_id = await services.runtime.service.create(

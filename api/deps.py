@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator
 
 from api.gate import Guard
@@ -17,6 +17,7 @@ from crawler.runtime import Runtime
 from crawler.settings import Settings
 from crawler.store.accounts import Caller, Scope, is_account_id
 
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _WHOLE_NUMBER = re.compile(r"(\d{1,10})(?:\.0*)?", re.ASCII)
 
 
@@ -74,6 +75,16 @@ async def refuse_repeats(request: Request) -> None:
             raise InvalidRequest(message)
 
 
+def _check_key(
+    idempotency_key: Annotated[
+        str | None, Header(description="a repeat with the same key gets the same crawl")
+    ] = None,
+) -> str | None:
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters")
+    return idempotency_key
+
+
 def _whole_number(value: object) -> object:
     """`10` and, because clients that were written for a JSON number send it, `10.0`."""
     match = _WHOLE_NUMBER.fullmatch(value) if isinstance(value, str) else None
@@ -85,6 +96,7 @@ def _whole_number(value: object) -> object:
 ServicesNow = Annotated[Services, Depends(services)]
 ReadableAccount = Annotated[str, Depends(_account_for(Scope.READ))]
 WritableAccount = Annotated[str, Depends(_account_for(Scope.WRITE))]
+IdempotencyKey = Annotated[str | None, Depends(_check_key)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 CacheTtl = Annotated[
     float,

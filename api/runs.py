@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from api import schemas
 from api.answers import is_id, refusals, success
 from api.body import read_body
 from api.crawls import CrawlId
-from api.deps import ReadableAccount, ServicesNow, WholeNumber, WritableAccount, refuse_repeats
+from api.deps import (
+    IdempotencyKey,
+    ReadableAccount,
+    ServicesNow,
+    WholeNumber,
+    WritableAccount,
+    refuse_repeats,
+)
 from api.run_schemas import ChangesAnswer
 from crawler.changes import ComparedPage, Diff, PageChange
 from crawler.errors import InvalidRequest
@@ -21,27 +27,13 @@ from crawler.options.continuation import parse_continuation
 #: Twice the places that one crawl may have.
 _MAX_CURSOR = 2**32 - 1
 _MAX_PAGES = 1_000
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 
 router = APIRouter(dependencies=[Depends(refuse_repeats)])
 
 
-def _key(
-    idempotency_key: Annotated[
-        str | None, Header(description="a repeat with the same key gets the same crawl")
-    ] = None,
-) -> str | None:
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise InvalidRequest("Idempotency-Key must be 1 to 255 visible ASCII characters")
-    return idempotency_key
-
-
-Key = Annotated[str | None, Depends(_key)]
-
-
 @router.post("/crawl/{crawl_id}/retry", response_model=schemas.CreatedAnswer, responses=refusals(403))
 async def retry_crawl(
-    account: WritableAccount, crawl_id: CrawlId, services: ServicesNow, key: Key
+    account: WritableAccount, crawl_id: CrawlId, services: ServicesNow, key: IdempotencyKey
 ) -> Response:
     """Crawl the errored pages of an ended crawl again, in a crawl of their own."""
     return success(await services.runtime.runs.retry(account, crawl_id, idempotency_key=key))
@@ -53,7 +45,7 @@ async def retry_crawl(
     responses=refusals(403, 408, 413, 415),
 )
 async def continue_crawl(
-    request: Request, account: WritableAccount, crawl_id: CrawlId, services: ServicesNow, key: Key
+    request: Request, account: WritableAccount, crawl_id: CrawlId, services: ServicesNow, key: IdempotencyKey
 ) -> Response:
     """Crawl what an ended crawl did not come to, in a crawl of its own."""
     wanted = parse_continuation(await read_body(request, services.settings))
