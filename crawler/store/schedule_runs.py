@@ -94,14 +94,11 @@ class ScheduleRuns:
         """Decide the next due times of a schedule, and start the crawl that they or a waiting run ask for.
 
         All in one transaction: the rows, the crawl and the step to the next due time. Does nothing if another
-        scheduler is at it, or the schedule is not any more what it was when `attempt` was made.
+        scheduler is at it or was quicker, or the owner has changed the schedule since `attempt` was made.
         """
         async with self._database.write() as connection:
             locked = await _lock(connection, schedule.id, skip_locked=True)
-            if locked is None or (locked.version, locked.next_due_at) != (
-                schedule.version,
-                schedule.next_due_at,
-            ):
+            if locked is None or locked.version != schedule.version:
                 return Advance()
             clock = (await connection.execute(select(now()))).scalar_one()
             waiting = await _waiting(connection, locked)
