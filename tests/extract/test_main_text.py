@@ -60,8 +60,7 @@ async def test_a_page_that_is_too_deep_to_parse_has_a_hash() -> None:
     try:
         deep = "<div>" * 40_000
         first, second, third = [
-            await converter.extract(deep + text, URL, view=None)
-            for text in ("1 view", "2 views", "tide")
+            await converter.extract(deep + text, URL, view=None) for text in ("1 view", "2 views", "tide")
         ]
     finally:
         await converter.close()
