@@ -25,7 +25,7 @@ from tests.faults.poller import Poller
 from tests.faults.relay import Relay
 
 LEASE_SECONDS = 3.0
-#: A secret of every crawl; it may be nowhere but in the requests to the origin.
+#: The secret of a crawl; it may be nowhere.
 MARKER = "marker-of-the-fault-harness"
 _PASSWORD = uuid.uuid4().hex
 
@@ -107,10 +107,20 @@ class Rig:
         assert crawl_id is not None
         return crawl_id
 
-    async def try_post(self, client: httpx.AsyncClient, *, host: str, size: int) -> str | None:
+    async def post_secret(self) -> str:
+        """Start a crawl that holds a secret and that nobody works on: it is rendered, and no worker here renders."""
+        fields = {"render": True, "setExtraHTTPHeaders": {"x-secret": MARKER}}
+        async with httpx.AsyncClient(headers=self.poller.headers, timeout=30) as client:
+            crawl_id = await self.try_post(client, host="h2.test", size=1, **fields)
+        assert crawl_id is not None
+        return crawl_id
+
+    async def try_post(
+        self, client: httpx.AsyncClient, *, host: str, size: int, **fields: object
+    ) -> str | None:
         """None when the answer is that something is away."""
         url = self.origin.url(host, f"t{uuid.uuid4().hex[:8]}", size)
-        body = {"url": url, "render": False, "source": "links", "limit": 100}
+        body = {"url": url, "render": False, "source": "links", "limit": 100, **fields}
         answer = await client.post(self.poller.base_url, json=body)
         if answer.status_code == 503:
             return None

@@ -25,9 +25,12 @@ async def break_and_check(rig: Rig, seed: int, servers: tuple[Server, Server], s
         await rig.start_worker(name, wait=False)
     for host in ("h0.test", "h1.test"):
         await rig.post(host=host, size=20)
+    secret = await rig.post_secret()
     nemesis = Nemesis(rig, seed, *servers)
     try:
         await nemesis.run(seconds)
+        await rig.until(lambda: rig.poller.status(secret) != "", "the API answers")
+        assert await rig.cancel(secret) in {200, 400}
         await rig.ended(seconds=CALM_SECONDS)
         await rig.check()
     except AssertionError as error:
