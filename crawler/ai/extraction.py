@@ -51,20 +51,10 @@ class JsonExtractor:
         self._spend = spend
         self._free = asyncio.Semaphore(settings.ai_concurrency)
 
-    def refusal(self, options: JsonOptions) -> str:
-        """Why no page could be given JSON by these options, "" when one could."""
-        plan = make_plan(options, self._providers)
-        return plan.message if isinstance(plan, Refused) else ""
-
-    def needs_text(self, options: JsonOptions) -> bool:
-        """Whether a model will be asked, so that the page's Markdown is needed; otherwise its structured data is."""
-        plan = make_plan(options, self._providers)
-        return isinstance(plan, Plan) and bool(plan.candidates)
-
     async def extract(
-        self, crawl_id: str, options: JsonOptions, page: PageText, data: StructuredData | None
+        self, crawl_id: str, options: JsonOptions, page: PageText, data: StructuredData
     ) -> Extraction:
-        """The JSON of one page. `data` may be None where a model is asked."""
+        """The JSON of one page: by its text where there is a model to ask, else by its structured data."""
         plan = make_plan(options, self._providers)
         if isinstance(plan, Refused):
             # Accepted by another process, with other settings.
@@ -74,7 +64,7 @@ class JsonExtractor:
             async with self._free:
                 return await _Inquiry(self._settings, self._client, self._spend, crawl_id, plan).run(page)
         assert plan.schema is not None
-        return await asyncio.to_thread(_from_data, plan.schema, data or StructuredData())
+        return await asyncio.to_thread(_from_data, plan.schema, data)
 
 
 def _from_data(schema: Schema, data: StructuredData) -> Extraction:

@@ -62,7 +62,7 @@ class Bench:
         if schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         options = JsonOptions.model_validate_json(json.dumps(body))
-        return await self.extractor.extract(self.crawl_id, options, page, data)
+        return await self.extractor.extract(self.crawl_id, options, page, data or StructuredData())
 
 
 @asynccontextmanager
