@@ -105,7 +105,7 @@ async def test_d18_a_page_that_takes_too_long_is_plain_text_and_the_loop_goes_on
             await asyncio.sleep(0.01)
             beats += 1
 
-    async with running(convert_timeout_seconds=1.0) as converter:
+    async with running(convert_timeout_seconds=3.0) as converter:
         heart = asyncio.create_task(beat())
         found = await converter.extract(ENDLESS, URL, view=FULL)
         heart.cancel()
