@@ -24,7 +24,20 @@ class Listing:
 
     def discover(self, seq: int) -> None:
         self.records.append(
-            Record(seq, f"https://a.test/{seq}", UrlStatus.QUEUED, "", None, None, None, None, None, None, None, {})
+            Record(
+                seq,
+                f"https://a.test/{seq}",
+                UrlStatus.QUEUED,
+                "",
+                None,
+                None,
+                None,
+                None,
+                None,
+                None,
+                None,
+                {},
+            )
         )
 
     def end(self, position: int) -> None:

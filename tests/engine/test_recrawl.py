@@ -162,7 +162,10 @@ async def test_f63_if_modified_since_is_sent_and_304_is_not_completed(engines: E
 
 async def test_f63_a_rendered_page_is_asked_for_before_it_is_rendered(engines: Engines) -> None:
     since = http_date(SINCE)
-    pages: dict[str, Page | str] = {"index": "<a href=/same>s</a>", "same": Page("<p>same", {"Last-Modified": since})}
+    pages: dict[str, Page | str] = {
+        "index": "<a href=/same>s</a>",
+        "same": Page("<p>same", {"Last-Modified": since}),
+    }
     async with serve_pages(**pages) as origin, engines() as engine:
         _, records = await engine.crawl(origin.url(), modifiedSince=SINCE, render=True, source="links")
     assert [record.reason for record in records.values()] == ["", "not_modified"]
