@@ -6,7 +6,7 @@ BIN := .venv/bin
 SAMPLE := --output crawl-output --limit 100 --depth 5 --subdomains
 
 # A file of tests stays in one process, so that its servers are started once.
-PARALLEL := --numprocesses 2 --dist loadfile
+PARALLEL := --numprocesses 3 --dist loadfile
 
 # Rendering as root works only without Chromium's sandbox, which has to be a decision.
 define UNSANDBOXED

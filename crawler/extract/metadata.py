@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
-from pydantic import JsonValue
+if TYPE_CHECKING:
+    # For its types only: the processes that read pages start without it.
+    from pydantic import JsonValue
 
 #: Longest title, and longest value of any other metadata.
 MAX_META_CHARS = 1024

@@ -157,7 +157,7 @@ async def test_f34_formats_choose_what_a_record_holds(each_server: Server, site:
         fields = {} if formats is None else {"formats": formats}
         result = await each_server.crawl(url=site.url(), source="links", **fields)
         [record] = result["records"]
-        assert record.keys() - {"url", "status", "metadata"} == keys
+        assert record.keys() - {"url", "status", "metadata", "wordCount"} == keys
         assert record["status"] == "completed"
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.api.server import TOKEN, Server, serving, settings
 
 #: Requests per operation, besides those that cover every bound.
-_EXAMPLES = 15
+_EXAMPLES = 6
 _CONFIG = """
 [parameters]
 "path.account_id" = "acc"

@@ -42,7 +42,7 @@ async def test_the_hash_is_the_same_whoever_parses_the_page() -> None:
         "<title>t</title><main>One two, 5 views</main>",
         f"<title>t</title>{filler}<main>One <b>two</b>, 6 views</main>",
     ]
-    converter = Converter(Settings())
+    converter = Converter(Settings.load())
     try:
         hashes = set()
         for html in pages:
@@ -56,7 +56,7 @@ async def test_the_hash_is_the_same_whoever_parses_the_page() -> None:
 
 
 async def test_a_page_that_is_too_deep_to_parse_has_a_hash() -> None:
-    converter = Converter(Settings())
+    converter = Converter(Settings.load())
     try:
         deep = "<div>" * 40_000
         first, second, third = [

@@ -25,7 +25,7 @@ from crawler.fetch import chromium
 from crawler.fetch.egress import Egress
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.proxy import EgressProxy
-from crawler.fetch.render_options import RenderOptions
+from crawler.fetch.render_options import RenderOptions, SelectorWait
 from crawler.fetch.renderer import Renderer
 from crawler.model import CrawlStatus, Failure, Response
 from crawler.options import parse_options
@@ -197,7 +197,8 @@ def hostile(targets: Sequence[str]) -> str:
           calls.onicegatheringstatechange = () => calls.iceGatheringState === 'complete' && done() }});
         calls.createOffer().then((offer) => calls.setLocalDescription(offer));
         if (typeof WebTransport === 'function') tried.push(new WebTransport('https://{targets[0]}:{UDP_PORT}/').ready);
-        Promise.all([...tried, gathered].map(soon)).then(() => {{ document.title = 'tried' }});</script>"""
+        Promise.all([...tried, gathered].map(soon)).then(() => {{
+          document.title = 'tried'; document.documentElement.id = 'tried' }});</script>"""
 
 
 async def render_hostile(found: World) -> str:
@@ -208,7 +209,10 @@ async def render_hostile(found: World) -> str:
     try:
         async with Renderer(EgressProxy(egress, chosen), chosen) as renderer:
             page = await renderer.render(
-                f"http://{PUBLIC[0]}/", crawl_id="x", options=RenderOptions(), deadline_seconds=40
+                f"http://{PUBLIC[0]}/",
+                crawl_id="x",
+                options=RenderOptions(wait_for_selector=SelectorWait("#tried")),
+                deadline_seconds=40,
             )
             return getattr(page, "title", str(page))
     finally:
