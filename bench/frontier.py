@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
+from datetime import timedelta
 from itertools import count
 from statistics import median
 
@@ -18,6 +19,7 @@ from bench.pages import static_page
 from bench.report import Check, at_most, print_table
 from crawler import urls
 from crawler.model import Found, Kind, Lease, Outcome, UrlStatus
+from crawler.politeness import Circuit
 from crawler.store.database import Database
 from crawler.store.finish import Finisher
 from crawler.store.frontier import Frontier, Politeness
@@ -74,7 +76,13 @@ class _Probe:
         self._filled = filled
         self._frontier = Frontier(database, Politeness(delay_ms, _BATCH), lease_ms=60_000)
         self._finisher = Finisher(
-            database, hosts, retention_ms=1_000_000, max_sitemaps=50, max_held_pages=1_000
+            database,
+            hosts,
+            Circuit(opens_after=5, down_after=10, down=timedelta(minutes=10)),
+            default_delay_ms=delay_ms,
+            retention_ms=1_000_000,
+            max_sitemaps=50,
+            max_held_pages=1_000,
         )
         self._rng = random.Random(1)
         self._new = count(filled.count + 1)

@@ -132,6 +132,8 @@ class Failure:
     retryable: bool = False
     #: What came instead of a page, where that is the fault: a type without parameters.
     media_type: str = ""
+    #: The redirect's target that failed; empty: the URL that was asked for.
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,19 @@ class Lease:
     interval_ms: int
     #: As in `Found`.
     lastmod_at: int | None = None
+    #: How often in a row the host has failed by now, see `crawler.politeness`.
+    host_failures: int = 0
+    #: Why the host is not asked at all for the time being; None: it is.
+    host_down: ErrorCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostSign:
+    """What a request said about its host: that it is there, or why it seems to be away or overloaded."""
+
+    failure: ErrorCode | None = None
+    #: How long the host asked to be left alone (Retry-After); None: it did not say.
+    wait_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +243,8 @@ class Outcome:
     give_attempt_back: bool = False
     #: Nothing was sent to the host: its turn is free for another URL.
     unused_turn: bool = False
-    #: How long the host shall be left alone, seconds (429, 503, refused connections).
-    host_backoff_seconds: float = 0.0
+    #: None: the host was not asked, or what came says nothing about it.
+    host_sign: HostSign | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,18 @@ from crawler.fetch.http import BeforeSend, HttpFetcher
 from crawler.fetch.renderer import Renderer
 from crawler.freshness import Freshness, Question
 from crawler.jobs import Job, Jobs
-from crawler.model import ErrorCode, Failure, Lease, Outcome, Refusal, Rendered, Response, Role, UrlStatus
+from crawler.model import (
+    ErrorCode,
+    Failure,
+    HostSign,
+    Lease,
+    Outcome,
+    Refusal,
+    Rendered,
+    Response,
+    Role,
+    UrlStatus,
+)
 from crawler.robots import signal_conflict
 from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
@@ -76,6 +87,7 @@ class PagePipeline:
         self._renderer = parts.renderer
         #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
         self._tabs = asyncio.Semaphore(parts.settings.render_slots)
+        self._circuit = politeness.Circuit.load(parts.settings)
         self._rng = rng
         self._wall_clock = wall_clock
         self._discovery = Discovery(parts.robots, parts.turns, parts.fetcher, parts.settings, rng)
@@ -89,6 +101,8 @@ class PagePipeline:
             return Outcome(lease, UrlStatus.ERRORED, "secret_lost")
         if job is None:
             return Outcome(lease, UrlStatus.CANCELLED, "deleted")
+        if lease.host_down is not None:
+            return Outcome(lease, UrlStatus.ERRORED, lease.host_down, unused_turn=True)
         match lease.role:
             case Role.DISCOVERY:
                 return await self._discovery.name_sitemaps(lease, job)
@@ -110,7 +124,8 @@ class PagePipeline:
                     return self._failed(lease, verdict)
                 return Outcome(lease, verdict.status, verdict.reason)
             case Rules(fetched=True) if lease.interval_ms:
-                return _give_back(lease, 0.0)  # robots.txt has had the host's turn
+                # robots.txt has had the host's turn.
+                return replace(_give_back(lease, 0.0), host_sign=HostSign())
             case Rules():
                 pass
             case other:
@@ -130,7 +145,7 @@ class PagePipeline:
         if _is_confirmed(answer, question):
             settled = self._freshness.settle(question, lease, job, answer)
             if isinstance(settled, Outcome):
-                return settled
+                return replace(settled, host_sign=HostSign())
             question = settled
             next_turn = partial(self._turns.wait_for_next, lease, lease.host)
             answer = await self._get(lease, job, question.headers, next_turn)
@@ -143,7 +158,7 @@ class PagePipeline:
             case Failure():
                 return self._failed(lease, answer)
             case Refusal(status=status, reason=reason):
-                return Outcome(lease, status, reason)
+                return Outcome(lease, status, reason, host_sign=HostSign())
             case Response():
                 outcome = self._outcome(lease, answer)
                 if outcome.status is UrlStatus.QUEUED:
@@ -158,10 +173,14 @@ class PagePipeline:
     ) -> Response | Failure | Refusal:
         """Fetch the page, at `turn`; None: the host's turn is ours already."""
 
+        failed_at = ""
+
         async def may_follow(_from: str, to: str) -> Refusal | None:
+            nonlocal failed_at
+            failed_at = to
             return await self._may_follow(to, lease, job)
 
-        return await self._fetcher.fetch(
+        answer = await self._fetcher.fetch(
             lease.url,
             headers=headers,
             max_bytes=self._settings.max_document_bytes,
@@ -169,20 +188,22 @@ class PagePipeline:
             on_redirect=may_follow,
             before_send=turn,
         )
+        return replace(answer, url=failed_at) if isinstance(answer, Failure) else answer
 
     async def _render(self, lease: Lease, job: Job, question: Question) -> Outcome:
         asked = bool(question.headers)
         if asked:
             settled = await self._ask_without_browser(lease, job, question)
             if isinstance(settled, Outcome):
-                return settled
+                return replace(settled, host_sign=HostSign())
             question = settled
         assert self._renderer is not None
-        confirmed = False
+        confirmed, failed_at = False, ""
 
         async def may_navigate(url: str) -> Refusal | None:
-            nonlocal confirmed
+            nonlocal confirmed, failed_at
             if confirmed:
+                failed_at = url
                 return await self._may_follow(url, lease, job)
             # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
             confirmed = True
@@ -203,9 +224,10 @@ class PagePipeline:
             return await self._fetch_document(lease, job, question)
         match answer:
             case Failure():
-                return replace(self._failed(lease, answer), details=_type_details(answer))
+                failed = self._failed(lease, replace(answer, url=failed_at))
+                return replace(failed, details=_type_details(answer))
             case Refusal(status=status, reason=reason):
-                return Outcome(lease, status, reason)
+                return Outcome(lease, status, reason, host_sign=HostSign())
             case Rendered():
                 outcome = replace(
                     self._outcome(lease, answer.response), browser_seconds=answer.browser_seconds
@@ -269,35 +291,38 @@ class PagePipeline:
             final_url=response.url,
             title="",
             last_modified=response.headers.get("last-modified"),
+            host_sign=HostSign(),
         )
         if 200 <= response.status < 300:
             return outcome
         cap = timedelta(seconds=self._settings.retry_after_cap_seconds)
         asked = politeness.retry_after(response.headers.get("retry-after"), self._wall_clock(), cap)
-        pushed = politeness.host_backoff(response.status, lease.attempt, asked)
-        outcome = replace(
-            outcome,
-            status=UrlStatus.ERRORED,
-            reason=ErrorCode.HTTP_ERROR,
-            host_backoff_seconds=pushed.total_seconds() if pushed else 0.0,
-        )
-        if response.status in _PASSING and lease.attempt < self._settings.max_attempts:
-            delay = asked or politeness.backoff(lease.attempt, self._rng)
-            return replace(outcome, status=UrlStatus.QUEUED, retry_after_seconds=delay.total_seconds())
+        sign = politeness.sign_of_answer(response.status, asked)
+        outcome = replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.HTTP_ERROR)
+        if urls.host_of(response.url) == lease.host:
+            outcome = replace(outcome, host_sign=sign)
+        if response.status in _PASSING:
+            return self._try_again(outcome, asked)
         return outcome
 
     def _failed(self, lease: Lease, failure: Failure) -> Outcome:
-        pushed = politeness.host_backoff(None, lease.attempt, None) if failure.code in _HOST_IS_AWAY else None
-        again = failure.retryable and lease.attempt < self._settings.max_attempts
-        return Outcome(
-            lease,
-            UrlStatus.QUEUED if again else UrlStatus.ERRORED,
-            failure.code,
-            retry_after_seconds=politeness.backoff(lease.attempt, self._rng).total_seconds()
-            if again
-            else 0.0,
-            host_backoff_seconds=pushed.total_seconds() if again and pushed else 0.0,
-        )
+        outcome = Outcome(lease, UrlStatus.ERRORED, failure.code)
+        if not failure.url or urls.host_of(failure.url) == lease.host:
+            outcome = replace(outcome, host_sign=politeness.sign_of_failure(failure))
+        return self._try_again(outcome, None) if failure.retryable else outcome
+
+    def _try_again(self, outcome: Outcome, asked: timedelta | None) -> Outcome:
+        """The page's next attempt, if it has one; the host's circuit is not the page's fault and costs none."""
+        lease, sign = outcome.lease, outcome.host_sign
+        outcome = replace(outcome, status=UrlStatus.QUEUED)
+        if sign is not None and sign.failure and self._circuit.is_open(lease.host_failures):
+            # Another page, if there is one, shall be the next to try the host: it may be this one that is broken.
+            delay = 2 * self._circuit.backoff(lease.host_failures + 1, asked)
+            return replace(outcome, give_attempt_back=True, retry_after_seconds=delay.total_seconds())
+        if lease.attempt >= self._settings.max_attempts:
+            return replace(outcome, status=UrlStatus.ERRORED)
+        delay = asked or politeness.backoff(lease.attempt, self._rng)
+        return replace(outcome, retry_after_seconds=delay.total_seconds())
 
 
 def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> TypeGuard[Response]:
@@ -321,9 +346,6 @@ def _is_document(answer: Rendered | Failure | Refusal) -> bool:
 
 def _type_details(failure: Failure) -> dict[str, JsonValue]:
     return {"contentType": failure.media_type} if failure.media_type else {}
-
-
-_HOST_IS_AWAY = frozenset({ErrorCode.CONNECT_FAILED, ErrorCode.DNS_FAILURE, ErrorCode.TIMEOUT})
 
 
 def _judge(rules: Rules, url: str, job: Job) -> Refusal | None:

@@ -28,6 +28,7 @@ from crawler.jobs import Jobs
 from crawler.maintenance import Maintenance
 from crawler.model import Kind
 from crawler.page import PagePipeline, Parts
+from crawler.politeness import Circuit
 from crawler.pump import Pump
 from crawler.robots_cache import RobotsCache
 from crawler.runs import Runs
@@ -99,6 +100,8 @@ class Runtime:
         self._finisher = Finisher(
             self.database,
             hosts,
+            Circuit.load(settings),
+            default_delay_ms=default_delay_ms,
             retention_ms=retention_ms,
             max_sitemaps=settings.max_sitemaps,
             max_held_pages=settings.max_held_pages,

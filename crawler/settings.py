@@ -19,6 +19,9 @@ from crawler.errors import ConfigurationError
 #: Our own honest identity: the product name before the slash is the robots.txt token.
 DEFAULT_USER_AGENT = "OpenCrawl/0.1"
 
+#: Ceiling of `host_down_seconds`.
+LONGEST_DOWN_SECONDS = 3600
+
 #: A tuple given in the environment as comma-separated text.
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
@@ -85,6 +88,15 @@ class Settings(BaseSettings):
     robots_ttl_seconds: int = Field(86_400, ge=0, le=86_400, description="how long robots.txt is kept")
     retry_after_cap_seconds: float = Field(
         120.0, ge=0, le=3600, description="longest Retry-After that is waited"
+    )
+    host_failures_to_wait: int = Field(
+        5, ge=1, le=1000, description="failures in a row of a host after which its pages wait for it"
+    )
+    host_failures_to_give_up: int = Field(
+        10, ge=1, le=1000, description="failures in a row of a host after which its pages end as errored"
+    )
+    host_down_seconds: float = Field(
+        600.0, ge=0, le=LONGEST_DOWN_SECONDS, description="how long a host that was given up is not asked"
     )
 
     # --- way out ----------------------------------------------------------------------------------------------

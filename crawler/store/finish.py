@@ -15,11 +15,12 @@ from sqlalchemy import Executable, bindparam, case, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import CrawlStatus, Outcome, Role, UrlStatus
+from crawler.politeness import Circuit
 from crawler.store.admission import Admission, Admitted
 from crawler.store.contents import Contents, pack
 from crawler.store.crawl_row import CrawlRow
 from crawler.store.database import Database, encode_rows, now
-from crawler.store.hosts import Hosts, hand_back_turns, push_back, wake
+from crawler.store.hosts import Hosts, hand_back_turns, note_signs, wake
 from crawler.store.schema import crawls, urls
 from crawler.store.transitions import append_event, end_crawl
 
@@ -42,10 +43,20 @@ class Finisher:
     """Writes outcomes. `retention_ms` is how long an ended crawl's results are kept."""
 
     def __init__(
-        self, database: Database, hosts: Hosts, *, retention_ms: int, max_sitemaps: int, max_held_pages: int
+        self,
+        database: Database,
+        hosts: Hosts,
+        circuit: Circuit,
+        *,
+        default_delay_ms: int,
+        retention_ms: int,
+        max_sitemaps: int,
+        max_held_pages: int,
     ) -> None:
         self._database = database
         self._hosts = hosts
+        self._circuit = circuit
+        self._default_delay_ms = default_delay_ms
         self._retention_ms = retention_ms
         self._contents = Contents(database)
         self._admission = Admission(database, max_sitemaps=max_sitemaps, max_held_pages=max_held_pages)
@@ -91,7 +102,7 @@ class Finisher:
                 if crawl.exhausted:
                     await end_crawl(connection, crawl.id, CrawlStatus.COMPLETED, self._retention_ms)
                     done.ended.append(crawl.id)
-            await push_back(connection, _pushes(accepted))
+            await note_signs(connection, self._circuit, self._default_delay_ms, accepted)
             # Last, so that the hosts' rows are locked for as short as can be: the frontier wants them.
             unused = [outcome.lease for outcome in accepted if outcome.unused_turn]
             admitted.woken |= {(lease.host_id, lease.kind) for lease in unused}
@@ -194,15 +205,6 @@ def _record_bytes(outcome: Outcome) -> int:
     return _RECORD_OVERHEAD + sum(
         len(json.dumps(text, ensure_ascii=False).encode()) for text in texts if text
     )
-
-
-def _pushes(accepted: Iterable[Outcome]) -> dict[int, int]:
-    pushes: dict[int, int] = {}
-    for outcome in accepted:
-        milliseconds = round(outcome.host_backoff_seconds * 1000)
-        if milliseconds:
-            pushes[outcome.lease.host_id] = max(milliseconds, pushes.get(outcome.lease.host_id, 0))
-    return pushes
 
 
 def _settle_statement(database: Database) -> Executable:

@@ -36,8 +36,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from crawler.model import Kind, Lease, Role, UrlStatus
-from crawler.store.database import Database, now
+from crawler.model import ErrorCode, Kind, Lease, Role, UrlStatus
+from crawler.settings import LONGEST_DOWN_SECONDS
+from crawler.store.database import Database, later_of, now
 from crawler.store.schema import hosts, urls
 
 #: A lease that has run out is left alone so long at most, milliseconds: its holder may be ending the page just now.
@@ -117,6 +118,8 @@ class Frontier:
                 next_fetch_at=by_id[row.host_id].next_fetch_at,
                 interval_ms=by_id[row.host_id].interval_ms,
                 lastmod_at=row.lastmod_at,
+                host_failures=by_id[row.host_id].failures,
+                host_down=_why_down(by_id[row.host_id]),
             )
             for row in sorted(rows, key=lambda row: row.id)
         )
@@ -126,7 +129,7 @@ class Frontier:
         self,
         connection: AsyncConnection,
         statements: _Statements,
-        due: Sequence[Row[tuple[int, str, int, int]]],
+        due: Sequence[Row[Any]],
         slots: int,
         token: str,
     ) -> list[Row[tuple[object, ...]]]:
@@ -246,12 +249,19 @@ def _between(
     return case((value < least, least), (value > most, most), else_=value)
 
 
+def _why_down(host: Row[Any]) -> ErrorCode | None:
+    # A longer time than any can be was written before the clock jumped back.
+    return ErrorCode(host.failure) if 0 < host.down_ms <= LONGEST_DOWN_SECONDS * 1000 else None
+
+
 class _Statements:
     """The statements of one kind, built once: compiling them is dearer than running them."""
 
     def __init__(self, database: Database, kind: Kind, default_delay_ms: int) -> None:
         waiting = hosts.c.waiting_render if kind is Kind.RENDER else hosts.c.waiting_static
-        interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
+        # A host that fails is asked by one page at a time, see `crawler.politeness`.
+        interval = later_of(func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms), hosts.c.pause_ms)
+        down_ms = hosts.c.down_until_at - now()
         due = (
             select(hosts.c.id)
             .where(waiting == true(), hosts.c.next_fetch_at <= now())
@@ -264,7 +274,15 @@ class _Statements:
             update(hosts)
             .where(hosts.c.id.in_(select(due.c.id)))
             .values(next_fetch_at=now() + interval)
-            .returning(hosts.c.id, hosts.c.name, hosts.c.next_fetch_at, interval.label("interval_ms"))
+            .returning(
+                hosts.c.id,
+                hosts.c.name,
+                hosts.c.next_fetch_at,
+                interval.label("interval_ms"),
+                hosts.c.failures,
+                hosts.c.failure,
+                down_ms.label("down_ms"),
+            )
         )
         queued = and_(urls.c.kind == kind, urls.c.status == UrlStatus.QUEUED, urls.c.not_before_at <= now())
         best = (

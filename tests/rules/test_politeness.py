@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import politeness
+from crawler.model import ErrorCode, Failure, HostSign
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 CAP = timedelta(seconds=120)
@@ -89,17 +90,70 @@ def test_backoff_doubles_and_spreads() -> None:
         assert longest * 0.9 < max(waits) <= longest
 
 
+CIRCUIT = politeness.Circuit(opens_after=4, down_after=8, down=timedelta(minutes=10))
+
+
+@pytest.mark.parametrize("status", [200, 301, 403, 404, 408, 500, 501])
+def test_b12_a_page_of_its_own_error_says_that_the_host_is_there(status: int) -> None:
+    assert politeness.sign_of_answer(status, timedelta(9)) == HostSign()
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_b12_a_busy_host_is_as_good_as_away(status: int) -> None:
+    assert politeness.sign_of_answer(status, None) == HostSign(ErrorCode.HTTP_ERROR)
+    assert politeness.sign_of_answer(status, timedelta(seconds=3)) == HostSign(ErrorCode.HTTP_ERROR, 3)
+
+
 @pytest.mark.parametrize(
-    ("status", "errors", "asked", "seconds"),
+    ("failure", "sign"),
     [
-        *((200, 0, None, None), (404, 3, None, None), (500, 3, 9, None), (403, 1, None, None)),
-        *((429, 1, 3, 3), (429, 5, 3, 3), (503, 1, 0, 0), (429, 1, None, 1), (503, 3, None, 4)),
-        *((None, 1, None, 1), (None, 2, None, 2), (None, 100, None, 60), (None, 2, 99, 2), (429, 0, None, 1)),
+        (Failure(ErrorCode.CONNECT_FAILED, retryable=True), HostSign(ErrorCode.CONNECT_FAILED)),
+        (Failure(ErrorCode.DNS_FAILURE, retryable=True), HostSign(ErrorCode.DNS_FAILURE)),
+        (Failure(ErrorCode.TIMEOUT, retryable=True), HostSign(ErrorCode.TIMEOUT)),
+        (Failure(ErrorCode.TIMEOUT), None),
+        (Failure(ErrorCode.BLOCKED_DESTINATION), None),
+        (Failure(ErrorCode.BROWSER_CRASHED, retryable=True), None),
+        (Failure(ErrorCode.TOO_LARGE), HostSign()),
     ],
 )
-def test_b12_only_a_busy_or_unreachable_host_is_pushed_out(
-    status: int | None, errors: int, asked: float | None, seconds: float | None
+def test_a_failure_says_something_about_the_host_or_not(failure: Failure, sign: HostSign | None) -> None:
+    assert politeness.sign_of_failure(failure) == sign
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked", "seconds"),
+    [
+        *((1, None, 1), (2, None, 2), (3, None, 4), (4, None, 8), (7, None, 60)),
+        *((1, 0, 0), (3, 3, 3), (3, 99, 99), (4, 3, 8), (4, 99, 99), (8, None, 0), (100, 99, 0)),
+    ],
+)
+def test_b12_a_host_is_pushed_out_further_with_every_failure(
+    failures: int, asked: float | None, seconds: float
 ) -> None:
     given_by_host = None if asked is None else timedelta(seconds=asked)
-    expected = None if seconds is None else timedelta(seconds=seconds)
-    assert politeness.host_backoff(status, errors, given_by_host) == expected
+    assert CIRCUIT.backoff(failures, given_by_host) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("known", "seen", "new", "failures"),
+    [
+        *((0, 0, 1, 1), (2, 1, 1, 3), (0, 0, 60, 4), (3, 0, 60, 4)),
+        *((4, 3, 60, 4), (4, 4, 1, 5), (4, 4, 3, 5), (6, 5, 1, 6), (9, 9, 1, 10), (0, 7, 1, 1)),
+    ],
+)
+def test_x41_what_was_under_way_when_the_circuit_opened_does_not_count(
+    known: int, seen: int, new: int, failures: int
+) -> None:
+    assert CIRCUIT.count(known, seen=seen, new=new) == failures
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 50))
+def test_x41_a_dead_host_is_given_up_in_bounded_time(opens: int, down: int, known: int) -> None:
+    circuit = politeness.Circuit(opens, down, timedelta(minutes=10))
+    waited, failures = timedelta(0), 0
+    for _ in range(max(opens, down)):
+        failures = circuit.count(failures, seen=failures, new=1)
+        waited += circuit.backoff(failures, None)
+    assert circuit.is_down(failures)
+    assert waited <= timedelta(seconds=60 * max(opens, down))
+    assert circuit.pause(known) <= timedelta(seconds=60)

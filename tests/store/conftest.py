@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from crawler import urls
 from crawler.model import Found, Kind, Lease, Outcome, UrlStatus
+from crawler.politeness import Circuit
 from crawler.store.crawls import Crawls, NewCrawl, Quotas
 from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
@@ -151,7 +153,13 @@ async def store(store_url: str) -> AsyncIterator[Store]:
             ),
             frontier=Frontier(database, Politeness(500, 16), lease_ms=LEASE_MS),
             finisher=Finisher(
-                database, hosts, retention_ms=RETENTION_MS, max_sitemaps=50, max_held_pages=HELD_PAGES
+                database,
+                hosts,
+                Circuit(opens_after=3, down_after=5, down=timedelta(minutes=10)),
+                default_delay_ms=500,
+                retention_ms=RETENTION_MS,
+                max_sitemaps=50,
+                max_held_pages=HELD_PAGES,
             ),
             records=Records(database, page_bytes=10_000_000),
             robots=RobotsFiles(database),
