@@ -19,6 +19,8 @@ from tests.site.server import Site
 ROOT = Path(__file__).parent
 #: Tests of whole processes and whole crawls, which `make test-fast` leaves out.
 SLOW_FOLDERS = {"cli", "distributed", "engine", "faults", "netns", "origins", "render"}
+#: Fixtures that start a server of the API for one test.
+SLOW_FIXTURES = {"own_server", "each_server"}
 #: A test that asks for one of these, however indirectly, is left out of `make test-fast`.
 SERVER_FIXTURES = {"postgres_server", "postgres_url", "database_url", "redis_server", "redis_url"}
 
@@ -26,9 +28,10 @@ SERVER_FIXTURES = {"postgres_server", "postgres_url", "database_url", "redis_ser
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a server by what it asks for, so that nobody can forget to."""
     for item in items:
-        if item.path.relative_to(ROOT).parts[0] in SLOW_FOLDERS:
+        asked = set(getattr(item, "fixturenames", ()))
+        if item.path.relative_to(ROOT).parts[0] in SLOW_FOLDERS or SLOW_FIXTURES & asked:
             item.add_marker(pytest.mark.slow)
-        if SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if SERVER_FIXTURES & asked:
             item.add_marker(pytest.mark.servers)
 
 

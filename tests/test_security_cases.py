@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -17,6 +18,7 @@ CASES = {
 }
 
 
+@cache
 def functions(file: Path) -> set[str]:
     """The test functions of a file."""
     tree = ast.parse(file.read_text())

@@ -14,6 +14,8 @@ from crawler.model import ErrorCode, Failure
 from crawler.settings import Settings
 from tests.extract.documents import Sample, archive, docx, samples
 
+pytestmark = pytest.mark.slow
+
 SITE = "http://site.test"
 
 

@@ -16,6 +16,8 @@ from crawler.store.schema import schedules
 from crawler.store.secrets import KeyRing, Secrets
 from tests.schedules.conftest import ACCOUNT, Scheduler
 
+pytestmark = pytest.mark.slow
+
 
 async def test_every_minute_has_its_run_and_its_crawl(scheduler: Scheduler) -> None:
     schedule = await scheduler.add()
