@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from api import crawls, errors, health, runs, schedules
+from api import crawls, errors, health, metrics, runs, schedules
 from api.deps import Services
 from api.exposure import generated_token
 from api.gate import Gate, Guard
@@ -49,6 +49,7 @@ def create_app(settings: Settings, *, doorbell: Doorbell | None = None) -> FastA
     )
     errors.install(app)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     for prefix in PREFIXES:
         for router in (crawls.router, runs.router, schedules.router):
             app.include_router(router, prefix=prefix, include_in_schema=prefix == PREFIXES[0])

@@ -30,6 +30,7 @@ from crawler.fetch.http import BeforeSend, HttpFetcher
 from crawler.fetch.renderer import Renderer
 from crawler.freshness import Freshness, Question
 from crawler.jobs import Job, Jobs
+from crawler.metrics import Metrics
 from crawler.model import (
     ErrorCode,
     Failure,
@@ -70,6 +71,7 @@ class Parts:
     documents: Documents
     extractor: JsonExtractor
     renderer: Renderer | None
+    metrics: Metrics
 
 
 class PagePipeline:
@@ -85,6 +87,7 @@ class PagePipeline:
         self._fetcher = parts.fetcher
         self._contents = Contents(parts.settings, parts.converter, parts.documents, parts.extractor)
         self._renderer = parts.renderer
+        self._metrics = parts.metrics
         #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
         self._tabs = asyncio.Semaphore(parts.settings.render_slots)
         self._circuit = politeness.Circuit.load(parts.settings)
@@ -160,6 +163,7 @@ class PagePipeline:
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason, host_sign=HostSign())
             case Response():
+                self._metrics.note_fetch(answer.elapsed_seconds)
                 outcome = self._outcome(lease, answer)
                 if outcome.status is UrlStatus.QUEUED:
                     return outcome
@@ -229,6 +233,7 @@ class PagePipeline:
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason, host_sign=HostSign())
             case Rendered():
+                self._metrics.note_render(answer.browser_seconds)
                 outcome = replace(
                     self._outcome(lease, answer.response), browser_seconds=answer.browser_seconds
                 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from crawler.doorbell import Doorbell
 from crawler.errors import LeaseLost, Unavailable
+from crawler.metrics import Metrics
 from crawler.model import Kind, Lease, Outcome, UrlStatus
 from crawler.page import PagePipeline
 from crawler.settings import Settings
@@ -51,6 +52,7 @@ class Pump:
         finisher: Finisher,
         pipeline: PagePipeline,
         doorbell: Doorbell,
+        metrics: Metrics,
         settings: Settings,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,6 +61,7 @@ class Pump:
         self._frontier = frontier
         self._pipeline = pipeline
         self._doorbell = doorbell
+        self._metrics = metrics
         self._lease_seconds = settings.lease_seconds
         self._max_attempts = settings.max_attempts
         self._monotonic = monotonic
@@ -151,6 +154,7 @@ class Pump:
             outcome = await self._outcome(lease)
             if outcome is not None:
                 await self._writer.write(outcome)
+                self._metrics.note_outcome(outcome)
         finally:
             del self._flights[lease.token, lease.url_id]
             self._wake.set()

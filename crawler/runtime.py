@@ -26,6 +26,7 @@ from crawler.fetch.renderer import Renderer
 from crawler.freshness import Freshness
 from crawler.jobs import Jobs
 from crawler.maintenance import Maintenance
+from crawler.metrics import Metrics
 from crawler.model import Kind
 from crawler.page import PagePipeline, Parts
 from crawler.politeness import Circuit
@@ -48,6 +49,7 @@ from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
 from crawler.store.frontier import Frontier, Politeness
 from crawler.store.hosts import Hosts
+from crawler.store.queue import Queues
 from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
 from crawler.store.schedule_runs import ScheduleRuns
@@ -73,6 +75,7 @@ class Runtime:
         """`doorbell` rings other processes; None: there are none. `also_allow_host` may be crawled wherever it is,
         because the person at the keyboard typed it. `clock_ms` is the clock of a SQLite database."""
         self.settings = settings
+        self.metrics = Metrics()
         self._local = LocalDoorbell()
         self._doorbell = doorbell or self._local
         self._exit = AsyncExitStack()
@@ -82,6 +85,7 @@ class Runtime:
         lease_ms = round(settings.lease_seconds * 1000)
 
         self.database = Database(settings.database, pool_size=settings.database_pool_size, clock=clock_ms)
+        self.queues = Queues(self.database, lease_ms=lease_ms)
         hosts = Hosts(self.database, default_delay_ms=default_delay_ms)
         ring = KeyRing.load(settings)
         secrets = Secrets(self.database, ring)
@@ -111,7 +115,9 @@ class Runtime:
         self._egress = Egress(settings, also_allow_host=also_allow_host)
         turns = Turns(self._frontier, hosts, lease_seconds=settings.lease_seconds)
         self._fetcher = HttpFetcher(self._egress, settings, on_sent=turns.note_sent)
-        self._renderer = Renderer(EgressProxy(self._egress, settings), settings)
+        self._renderer = Renderer(
+            EgressProxy(self._egress, settings), settings, on_start=self.metrics.note_browser_start
+        )
         self._converter = Converter(settings)
         self._documents = Documents(settings)
         providers = Providers.load(settings)
@@ -134,6 +140,7 @@ class Runtime:
             documents=self._documents,
             extractor=JsonExtractor(settings, providers, self._models, spend),
             renderer=self._renderer,
+            metrics=self.metrics,
         )
         self._pipeline = PagePipeline(parts, rng=random.Random(), wall_clock=lambda: datetime.now(UTC))  # noqa: S311
         self._pumps = {kind: self._make_pump(kind) for kind in Kind}
@@ -197,6 +204,7 @@ class Runtime:
             finisher=self._finisher,
             pipeline=self._pipeline,
             doorbell=self._doorbell,
+            metrics=self.metrics,
             settings=self.settings,
         )
         self._local.on_ring(kind, pump.ring)

@@ -221,6 +221,12 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     log_format: Literal["console", "json"] = Field("console", description="form of log lines on stderr")
 
+    # --- metrics ----------------------------------------------------------------------------------------------
+    metrics_host: str = Field("127.0.0.1", description="address where workers show their metrics")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port of a worker's first process, others take the next ones; 0: none"
+    )
+
     @field_validator(
         "allowed_hosts",
         "secret_keys",

@@ -57,9 +57,9 @@ def run_scheduler(settings: Settings) -> None:
 
 def _add_tasks(celery: Celery, host: WorkerHost) -> None:
     @celery.task(name="crawl.pump")
-    def pump(v: object = None, kind: object = None, **_: object) -> None:
+    def pump(v: object = None, kind: object = None, at: object = None, **_: object) -> None:
         if v == MESSAGE_VERSION and kind in list(Kind):
-            host.pump(Kind(str(kind)))
+            host.pump(Kind(str(kind)), rung_at=at if isinstance(at, float) else None)
 
     @celery.task(name="crawl.tick")
     def tick(v: object = None, **_: object) -> None:

@@ -66,7 +66,7 @@ class CeleryDoorbell:
     def _publish(self, kind: Kind) -> None:
         self._celery.send_task(
             "crawl.pump",
-            kwargs={"v": MESSAGE_VERSION, "kind": kind.value},
+            kwargs={"v": MESSAGE_VERSION, "kind": kind.value, "at": time.time()},
             queue=queue_name(kind),
             expires=_EXPIRES_SECONDS,
             retry=False,

@@ -9,8 +9,11 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from billiard import current_process
 
 from crawler.errors import Unavailable
 from crawler.model import Kind
@@ -18,10 +21,12 @@ from crawler.runtime import Runtime
 from crawler.settings import Settings
 from workers.celery_app import make_celery
 from workers.doorbell import CeleryDoorbell
+from workers.exposition import expose
 
 log = logging.getLogger(__name__)
 
 _OPEN_SECONDS = 60
+_LONGEST_LAG_SECONDS = 3600
 #: Looks in a row that find due URLs and nobody at work before this process goes to work without a ring.
 _LOOKS = 3
 
@@ -41,6 +46,7 @@ class WorkerHost:
         self._doorbell: CeleryDoorbell | None = None
         self._thread: threading.Thread | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._end_exposition: Callable[[], None] = lambda: None
         self._pumping: set[Kind] = set()
         self._looks = 0
         self._unrung: asyncio.Task[None] | None = None
@@ -68,9 +74,18 @@ class WorkerHost:
         self._call(self._close(), timeout_seconds=self._settings.stop_seconds + 10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
+        self._end_exposition()
 
-    def pump(self, kind: Kind) -> None:
-        """One pump run. Raises SoftTimeLimitExceeded through, after having stopped the run."""
+    def pump(self, kind: Kind, *, rung_at: float | None) -> None:
+        """One pump run. Raises SoftTimeLimitExceeded through, after having stopped the run.
+
+        `rung_at` is when somebody rang, in seconds since the epoch by the other's clock; None: they do not say.
+        """
+        assert self._runtime is not None
+        lag_seconds = -1.0 if rung_at is None else time.time() - rung_at
+        # Clocks differ, and anybody may have written the message: what cannot be is not counted.
+        if 0 <= lag_seconds <= _LONGEST_LAG_SECONDS:
+            self._runtime.metrics.note_ring(lag_seconds)
         self._call(self._pump(kind), timeout_seconds=None)
 
     def tick(self) -> None:
@@ -82,6 +97,10 @@ class WorkerHost:
         self._loop.add_reader(self._stop_reader, self._on_stop)
         self._doorbell = CeleryDoorbell(make_celery(self._settings))
         self._runtime = await Runtime(self._settings, doorbell=self._doorbell).__aenter__()
+        if self._settings.metrics_port:
+            # billiard numbers the processes of a worker; one in the place of another has its number.
+            number = getattr(current_process(), "index", 0)
+            self._end_exposition = expose(self._runtime.metrics, self._settings, number)
         self._ticker = asyncio.create_task(self._tick_regularly(), name="tick")
 
     async def _close(self) -> None:

@@ -7,7 +7,7 @@ without a bound, a page that does not close takes its browser with it, and a cra
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -34,7 +34,11 @@ _IDLE_CONTEXT_SECONDS = 600.0
 class Renderer:
     """Renders URLs. One per process, opened after any fork; closing it leaves no process behind."""
 
-    def __init__(self, proxy: EgressProxy, settings: Settings) -> None:
+    def __init__(
+        self, proxy: EgressProxy, settings: Settings, *, on_start: Callable[[], None] | None = None
+    ) -> None:
+        """`on_start` is called whenever a browser has started."""
+        self._on_start = on_start
         self._proxy = proxy
         self._settings = settings
         self._starting: asyncio.Task[_Generation] | None = None
@@ -180,6 +184,8 @@ class Renderer:
 
     async def _launch(self) -> _Generation:
         generation = _Generation(await Browser.launch(self._settings), self._proxy, self._settings)
+        if self._on_start is not None:
+            self._on_start()
         self._generations.add(generation)
         self._chore(self._look_after(generation))
         return generation
