@@ -123,8 +123,9 @@ class PagePipeline:
             case Hold(seconds):
                 return _give_back(lease, seconds)
             case Unreachable(verdict):
+                # The host has not been asked just now: this says nothing new about it.
                 if isinstance(verdict, Failure):
-                    return self._failed(lease, verdict)
+                    return Outcome(lease, UrlStatus.ERRORED, verdict.code)
                 return Outcome(lease, verdict.status, verdict.reason)
             case Rules(fetched=True) if lease.interval_ms:
                 # robots.txt has had the host's turn.
