@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 
 from crawler.model import Record, RecordPage, Role, UrlStatus
 from crawler.store.contents import select_bodies, unpack
 from crawler.store.crawls import read_view
 from crawler.store.database import Database
-from crawler.store.schema import bodies, urls
+from crawler.store.schema import urls
 
 _COLUMNS = (
     urls.c.id, urls.c.seq, urls.c.url, urls.c.status, urls.c.reason, urls.c.http_status, urls.c.final_url,
     urls.c.title, urls.c.last_modified, urls.c.record_bytes, urls.c.details,
 )  # fmt: skip
+#: Bytes of a record that has no bodies yet, rounded up.
+_SIZE_WITHOUT_BODIES = 600
 
 
 class Records:
@@ -25,9 +26,8 @@ class Records:
 
     def __init__(self, database: Database, *, page_bytes: int) -> None:
         self._database = database
-        self._page_bytes = page_bytes
-        self._bodies = select_bodies().where(bodies.c.url_id.in_(database.members("ids", int)))
-        self._pages = {status: _select_page(status) for status in (None, *UrlStatus)}
+        # Built once, because that takes longer than to run them.
+        self._pages = {status: _select_page(status, page_bytes) for status in (None, *UrlStatus)}
 
     async def read(
         self, account_id: str, crawl_id: str, *, cursor: int, limit: int, status: UrlStatus | None
@@ -38,17 +38,13 @@ class Records:
         The cursor is the last record's place in discovery order, so pages neither skip nor repeat while the
         crawl runs or when a status filter is added.
         """
-        place = {"crawl_id": crawl_id, "cursor": cursor, "count": limit + 1}
+        place = {"crawl_id": crawl_id, "cursor": cursor, "limit": limit, "limit_and_one": limit + 1}
         async with self._database.read() as connection:
             view = await read_view(connection, account_id, crawl_id)
             if limit == 0:
                 return RecordPage(view, (), None)
             rows = (await connection.execute(self._pages[status], place)).all()
-            shown = rows[: self._fitting(rows[:limit])]
-            ids = json.dumps([row.id for row in shown if row.record_bytes])
-            contents = {
-                row.url_id: row for row in await connection.execute(self._bodies, {"ids": ids}) if shown
-            }
+        shown = [row for row in rows if row.is_shown]
         records = tuple(
             Record(
                 seq=row.seq,
@@ -59,27 +55,22 @@ class Records:
                 final_url=row.final_url,
                 title=row.title,
                 last_modified=row.last_modified,
-                html=unpack(contents[row.id].html) if row.id in contents else None,
-                markdown=unpack(contents[row.id].markdown) if row.id in contents else None,
-                json=unpack(contents[row.id].json) if row.id in contents else None,
+                html=unpack(row.html),
+                markdown=unpack(row.markdown),
+                json=unpack(row.json),
                 details={} if row.details is None else json.loads(row.details),
             )
             for row in shown
         )
         return RecordPage(view, records, shown[-1].seq if len(rows) > len(shown) else None)
 
-    def _fitting(self, rows: Sequence[Any]) -> int:
-        total = 0
-        for number, row in enumerate(rows):
-            total += row.record_bytes or 600
-            if total > self._page_bytes and number:
-                return number
-        return len(rows)
 
+def _select_page(status: UrlStatus | None, page_bytes: int) -> Select[Any]:
+    """The records after `cursor`, `limit` of them and one more; bodies only for those that are shown.
 
-def _select_page(status: UrlStatus | None) -> Select[Any]:
-    """The records after `cursor`, `count` of them; built once, because that takes longer than to run it."""
-    statement = (
+    One statement: each more is a way to the database and back, which takes longer than all that it does there.
+    """
+    wanted = (
         select(*_COLUMNS)
         .where(
             urls.c.crawl_id == bindparam("crawl_id"),
@@ -87,12 +78,24 @@ def _select_page(status: UrlStatus | None) -> Select[Any]:
             urls.c.role == Role.PAGE,
         )
         .order_by(urls.c.seq)
-        .limit(bindparam("count"))
+        .limit(bindparam("limit_and_one"))
     )
     match status:
         case None:
-            return statement
+            pass
         case UrlStatus.QUEUED:
-            return statement.where(urls.c.status.in_([UrlStatus.QUEUED, UrlStatus.LEASED]))
+            wanted = wanted.where(urls.c.status.in_([UrlStatus.QUEUED, UrlStatus.LEASED]))
         case _:
-            return statement.where(urls.c.status == status)
+            wanted = wanted.where(urls.c.status == status)
+    row = wanted.subquery("wanted")
+    size = func.coalesce(func.nullif(row.c.record_bytes, 0), _SIZE_WITHOUT_BODIES)
+    place = func.row_number().over(order_by=row.c.seq)
+    up_to_here = func.sum(size).over(order_by=row.c.seq)
+    fits = (place <= bindparam("limit")) & ((up_to_here <= page_bytes) | (place == 1))
+    page = select(row, fits.label("is_shown")).subquery("page")
+    stored = select_bodies().subquery("stored")
+    return (
+        select(page, stored.c.html, stored.c.markdown, stored.c.json)
+        .select_from(page.outerjoin(stored, page.c.is_shown & (stored.c.url_id == page.c.id)))
+        .order_by(page.c.seq)
+    )
