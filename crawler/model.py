@@ -130,6 +130,8 @@ class Failure:
     detail: str = ""
     #: Worth another attempt: the fault may be passing (a reset, a time-out, a lost browser).
     retryable: bool = False
+    #: Other pages were in the browser that is lost, and nobody knows which of them brought it down.
+    is_shared: bool = False
     #: What came instead of a page, where that is the fault: a type without parameters.
     media_type: str = ""
     #: The redirect's target that failed; empty: the URL that was asked for.

@@ -12,13 +12,13 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TypeGuard, assert_never
 
 from pydantic import JsonValue
 
-from crawler import politeness, urls
+from crawler import urls
 from crawler.ai.extraction import JsonExtractor
 from crawler.content import Contents
 from crawler.discovery import Discovery
@@ -48,11 +48,10 @@ from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
 from crawler.store.hosts import Hosts
 from crawler.turns import Turns
+from crawler.verdicts import Verdicts
 
 log = logging.getLogger(__name__)
 
-#: Answers that another try may better; any other status is the page's own.
-_PASSING = frozenset({408, 429, 502, 503, 504})
 _NOT_MODIFIED = 304
 
 
@@ -90,9 +89,7 @@ class PagePipeline:
         self._metrics = parts.metrics
         #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
         self._tabs = asyncio.Semaphore(parts.settings.render_slots)
-        self._circuit = politeness.Circuit.load(parts.settings)
-        self._rng = rng
-        self._wall_clock = wall_clock
+        self._verdicts = Verdicts(parts.settings, rng=rng, wall_clock=wall_clock)
         self._discovery = Discovery(parts.robots, parts.turns, parts.fetcher, parts.settings, rng)
 
     async def run(self, lease: Lease) -> Outcome:
@@ -160,12 +157,12 @@ class PagePipeline:
     ) -> Outcome:
         match answer:
             case Failure():
-                return self._failed(lease, answer)
+                return self._verdicts.of_failure(lease, answer)
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason, host_sign=HostSign())
             case Response():
                 self._metrics.note_fetch(answer.elapsed_seconds)
-                outcome = self._outcome(lease, answer)
+                outcome = self._verdicts.of_response(lease, answer)
                 if outcome.status is UrlStatus.QUEUED:
                     return outcome
                 outcome = await self._contents.add_static(outcome, job, answer)
@@ -229,14 +226,14 @@ class PagePipeline:
             return await self._fetch_document(lease, job, question)
         match answer:
             case Failure():
-                failed = self._failed(lease, replace(answer, url=failed_at))
+                failed = self._verdicts.of_failure(lease, replace(answer, url=failed_at))
                 return replace(failed, details=_type_details(answer))
             case Refusal(status=status, reason=reason):
                 return Outcome(lease, status, reason, host_sign=HostSign())
             case Rendered():
                 self._metrics.note_render(answer.browser_seconds)
                 outcome = replace(
-                    self._outcome(lease, answer.response), browser_seconds=answer.browser_seconds
+                    self._verdicts.of_response(lease, answer.response), browser_seconds=answer.browser_seconds
                 )
                 if outcome.status is UrlStatus.QUEUED:
                     return outcome
@@ -287,48 +284,6 @@ class PagePipeline:
         if refused is None:
             await self._turns.wait_for_next(lease, urls.host_of(url))
         return refused
-
-    def _outcome(self, lease: Lease, response: Response) -> Outcome:
-        """By the HTTP status alone: completed, errored, or another try later."""
-        outcome = Outcome(
-            lease,
-            UrlStatus.COMPLETED,
-            http_status=response.status,
-            final_url=response.url,
-            title="",
-            last_modified=response.headers.get("last-modified"),
-            host_sign=HostSign(),
-        )
-        if 200 <= response.status < 300:
-            return outcome
-        cap = timedelta(seconds=self._settings.retry_after_cap_seconds)
-        asked = politeness.retry_after(response.headers.get("retry-after"), self._wall_clock(), cap)
-        sign = politeness.sign_of_answer(response.status, asked)
-        outcome = replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.HTTP_ERROR)
-        if urls.host_of(response.url) == lease.host:
-            outcome = replace(outcome, host_sign=sign)
-        if response.status in _PASSING:
-            return self._try_again(outcome, asked)
-        return outcome
-
-    def _failed(self, lease: Lease, failure: Failure) -> Outcome:
-        outcome = Outcome(lease, UrlStatus.ERRORED, failure.code)
-        if not failure.url or urls.host_of(failure.url) == lease.host:
-            outcome = replace(outcome, host_sign=politeness.sign_of_failure(failure))
-        return self._try_again(outcome, None) if failure.retryable else outcome
-
-    def _try_again(self, outcome: Outcome, asked: timedelta | None) -> Outcome:
-        """The page's next attempt, if it has one; the host's circuit is not the page's fault and costs none."""
-        lease, sign = outcome.lease, outcome.host_sign
-        outcome = replace(outcome, status=UrlStatus.QUEUED)
-        if sign is not None and sign.failure and self._circuit.is_open(lease.host_failures):
-            # Another page, if there is one, shall be the next to try the host: it may be this one that is broken.
-            delay = 2 * self._circuit.backoff(lease.host_failures + 1, asked)
-            return replace(outcome, give_attempt_back=True, retry_after_seconds=delay.total_seconds())
-        if lease.attempt >= self._settings.max_attempts:
-            return replace(outcome, status=UrlStatus.ERRORED)
-        delay = asked or politeness.backoff(lease.attempt, self._rng)
-        return replace(outcome, retry_after_seconds=delay.total_seconds())
 
 
 def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> TypeGuard[Response]:

@@ -99,7 +99,7 @@ class Browser:
         Over `memory_bytes` the browser is marked, to be replaced once its pages are done; over twice as much, the
         largest renderer is killed, which costs the page in it and nothing else.
         """
-        if not self._tree.is_alive() or self.has_lost_network():
+        if self.is_lost():
             self.gone.set()
             return
         used = self._tree.memory_bytes()
@@ -107,6 +107,10 @@ class Browser:
         if used > 2 * memory_bytes:
             log.warning("renderer killed for its memory", extra={"tree_bytes": used})
             self._tree.kill_largest()
+
+    def is_lost(self) -> bool:
+        """Whether no page of it gets anywhere any more."""
+        return self.gone.is_set() or not self._tree.is_alive() or self.has_lost_network()
 
     def has_lost_network(self) -> bool:
         """Whether the process that does the networking has died; a page can bring that about.

@@ -141,7 +141,7 @@ class Renderer:
                 generation.browser.kill()
                 outcome = Failure(ErrorCode.BROWSER_CRASHED, "the network process is gone", retryable=True)
         except Error as error:
-            return Failure(ErrorCode.BROWSER_CRASHED, str(error), retryable=True)
+            outcome = Failure(ErrorCode.BROWSER_CRASHED, str(error), retryable=True)
         finally:
             if context is not None and tab is not None:
                 if isinstance(outcome, Failure) and outcome.code is ErrorCode.TOO_LARGE:
@@ -151,6 +151,9 @@ class Renderer:
                     context.keep(tab)
                 else:
                     self._chore(_discard(generation, context, tab))
+            if isinstance(outcome, Failure) and outcome.code is ErrorCode.BROWSER_CRASHED:
+                is_shared = generation.browser.is_lost() and generation.note_loss() > 1
+                outcome = replace(outcome, is_shared=is_shared)
             generation.in_use -= 1
             if generation.in_use == 0 and generation.is_spent(self._settings):
                 self._chore(generation.close())
@@ -213,12 +216,18 @@ class _Generation:
         self._contexts: dict[str, CrawlContext] = {}
         self._opening = asyncio.Lock()
         self._is_closing = False
+        self._lost_with = 0
         self._closed = asyncio.Event()
 
     def is_spent(self, settings: Settings) -> bool:
         """Whether it takes no more pages: enough visits, too much memory, or gone."""
         browser = self.browser
         return self.visits >= settings.pages_per_browser or browser.is_bloated or browser.gone.is_set()
+
+    def note_loss(self, *, left: int = 0) -> int:
+        """The browser is lost: how many pages were in it at least, with `left` that are not any more."""
+        self._lost_with = max(self._lost_with, self.in_use + left)
+        return self._lost_with
 
     async def context(self, crawl_id: str, options: RenderOptions) -> CrawlContext:
         """The crawl's context. Raises Playwright's Error when the browser is gone."""
@@ -278,4 +287,5 @@ class _Generation:
 async def _discard(generation: _Generation, context: CrawlContext, tab: Tab) -> None:
     """Close a tab; if it does not close, its renderer is out of control, and the browser with it."""
     if not await context.discard(tab):
+        generation.note_loss(left=1)
         generation.browser.kill()
