@@ -113,8 +113,8 @@ class Runtime:
         robots_files = RobotsFiles(self.database)
 
         self._egress = Egress(settings, also_allow_host=also_allow_host)
-        turns = Turns(self._frontier, hosts, lease_seconds=settings.lease_seconds)
-        self._fetcher = HttpFetcher(self._egress, settings, on_sent=turns.note_sent)
+        self._turns = Turns(self._frontier, hosts, lease_seconds=settings.lease_seconds)
+        self._fetcher = HttpFetcher(self._egress, settings, on_sent=self._turns.note_sent)
         self._renderer = Renderer(
             EgressProxy(self._egress, settings), settings, on_start=self.metrics.note_browser_start
         )
@@ -130,7 +130,7 @@ class Runtime:
         robots = RobotsCache(robots_files, self._fetcher, settings)
         parts = Parts(
             settings=settings,
-            turns=turns,
+            turns=self._turns,
             hosts=hosts,
             jobs=Jobs(self._crawls, secrets),
             robots=robots,
@@ -221,6 +221,7 @@ class Runtime:
                 await self._crawls.void_leases()
             stack.callback(self._egress.close)
             await stack.enter_async_context(self._fetcher)
+            stack.push_async_callback(self._turns.close)
             await stack.enter_async_context(self._renderer)
             stack.push_async_callback(self._converter.close)
             stack.push_async_callback(self._documents.close)

@@ -194,8 +194,8 @@ class CrawlService:
         if stored is not None:
             return stored
         # The request is a document like any other: it takes its turn at the host.
-        delay_seconds = await self._hosts.reserve(seed.host)
-        await asyncio.sleep(delay_seconds)
+        turn = await self._hosts.reserve(seed.host)
+        await asyncio.sleep(turn.wait_seconds)
         return await self._robots.get(seed.origin, host_id)
 
 

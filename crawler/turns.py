@@ -1,32 +1,46 @@
-"""A host's turn at the moment of dialling (`docs/adr/0004-turns-that-are-late.md`)."""
+"""A host's turn at the moment of sending (`docs/adr/0004-turns-that-are-late.md`)."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from crawler.errors import LeaseLost
+from crawler.errors import LeaseLost, Unavailable
 from crawler.model import Lease
 from crawler.store.frontier import Frontier
 from crawler.store.hosts import Hosts
 
+log = logging.getLogger(__name__)
+
 #: Hosts remembered per process.
 _REMEMBERED = 10_000
-#: A turn is good for so long.
+#: A request that leaves later than this after the start of its turn moves the host's next turn.
 _LATE_SECONDS = 0.02
+#: The part of the interval in which a turn must be used. Nobody else gets the host's next turn before the whole of it
+#: has passed, and the rest is there to move that turn.
+_USABLE = 0.5
 #: Where turns are lost again and again the last one is used all the same: without an end nothing would be fetched.
 _TURNS = 4
-#: A turn is made longer by so much at most, for a process that is late.
-_MOST_SLACK_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """The turn of a request that is about to leave."""
+
+    host_id: int
+    began: float
+    interval_seconds: float
 
 
 class Turns:
-    """Keeps requests of this process to one host apart by what was really sent, not by what was planned.
+    """Keeps requests to one host apart by what was really sent, not by what was planned.
 
-    A busy machine may send one request late and the next one on time. Between processes the frontier's own check
-    holds; within one, the moment of sending is known exactly.
+    A busy machine may send one request late and the next one on time. Within this process the moment of sending is
+    known exactly; others learn of a late one from the database, before the host's next turn. Close it.
     """
 
     def __init__(
@@ -42,13 +56,28 @@ class Turns:
         self._hosts = hosts
         self._monotonic = monotonic
         self._sent: OrderedDict[str, float] = OrderedDict()
+        self._turns: dict[str, _Turn] = {}
+        #: By id of the host: when its next turn begins, by this process's clock.
+        self._late: dict[int, float] = {}
+        self._moving: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Tell the database what it does not know yet."""
+        if self._moving is not None:
+            await self._moving
 
     def note_sent(self, host: str) -> None:
         """A document request to this host has just left."""
-        self._sent[host] = self._monotonic()
+        now = self._monotonic()
+        self._sent[host] = now
         self._sent.move_to_end(host)
         while len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
+        turn = self._turns.pop(host, None)
+        if turn is not None and now - turn.began > _LATE_SECONDS:
+            self._late[turn.host_id] = now + turn.interval_seconds
+            if self._moving is None or self._moving.done():
+                self._moving = asyncio.create_task(self._move(), name="move turns")
 
     async def take(self, lease: Lease) -> None:
         """Wait until the lease's request may leave: at once, or at the host's next turn if its own has passed.
@@ -60,31 +89,50 @@ class Turns:
             if self._monotonic() - lease.granted_monotonic > self._lease_seconds / 2:
                 await self._check(lease)
             return
-        early = self._sent.get(lease.host, -1e9) + lease.interval_ms / 1000 - self._monotonic()
-        if early > 0:
-            await asyncio.sleep(early)
-        asked_at = self._monotonic()
-        if not await self._frontier.confirm(lease):
-            await self._check(lease)
-        elif self._monotonic() - asked_at <= _LATE_SECONDS:
-            return
-        await self.wait_for_next(lease, lease.host)
+        interval = lease.interval_ms / 1000
+        await self._keep_apart(lease.host, interval)
+        began = lease.granted_monotonic
+        if self._monotonic() - began > _USABLE * interval:
+            began = self._monotonic()
+            if not await self._frontier.renew(lease):
+                await self._check(lease)
+                began = float("-inf")
+        if self._monotonic() - began > _USABLE * interval:
+            await self.wait_for_next(lease, lease.host)
+        else:
+            self._turns[lease.host] = _Turn(lease.host_id, began, interval)
 
     async def wait_for_next(self, lease: Lease, host: str) -> None:
         """Take one more turn at a host for the work on this lease, and wait for it. Raises LeaseLost like `take`."""
-        slack = 0.0
         for _ in range(_TURNS):
             asked_at = self._monotonic()
-            wait = await self._hosts.reserve(host, slack_seconds=slack)
+            place = await self._hosts.reserve(host)
             # The database's "now" was at some time between question and answer: from the answer on is never early.
-            await asyncio.sleep(wait)
-            late = self._monotonic() - asked_at - wait
-            if late <= max(slack, _LATE_SECONDS):
+            await asyncio.sleep(place.wait_seconds)
+            await self._keep_apart(host, place.interval_seconds)
+            turn = _Turn(place.host_id, asked_at + place.wait_seconds, place.interval_seconds)
+            self._turns[host] = turn
+            if self._monotonic() - turn.began <= max(_LATE_SECONDS, _USABLE * turn.interval_seconds):
                 return
             # The database is slow, the machine is busy, or the process was paused: the turn is gone, and perhaps
-            # the lease too. The next turn gets room for as much.
-            slack = min(2 * late, _MOST_SLACK_SECONDS)
+            # the lease too.
             await self._check(lease)
+
+    async def _keep_apart(self, host: str, interval_seconds: float) -> None:
+        """Wait out what is left of the interval since this process's last request to the host."""
+        early = self._sent.get(host, float("-inf")) + interval_seconds - self._monotonic()
+        if early > 0:
+            await asyncio.sleep(early)
+
+    async def _move(self) -> None:
+        """Move the next turns of hosts whose requests were late, all that have gathered at once."""
+        while self._late:
+            late, self._late = self._late, {}
+            try:
+                now = self._monotonic()
+                await self._hosts.hold_back({host_id: at - now for host_id, at in late.items()})
+            except Unavailable as error:
+                log.warning("late turns are not known to others: %s", error.message)
 
     async def _check(self, lease: Lease) -> None:
         if not await self._frontier.extend([lease]):

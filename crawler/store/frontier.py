@@ -185,14 +185,8 @@ class Frontier:
         async with self._database.write() as connection:
             return frozenset((await connection.execute(statement, parameters)).scalars())
 
-    async def confirm(self, lease: Lease, *, late_after_seconds: float = 0.02) -> bool:
-        """Whether the request may start right now. Ask at the moment of dialling.
-
-        A grant is good for `late_after_seconds`. Later than that the host's next grant might follow too closely,
-        so the host is moved again; False when somebody else has its turn already, or the lease.
-        """
-        if lease.interval_ms == 0 or self._monotonic() - lease.granted_monotonic <= late_after_seconds:
-            return True
+    async def renew(self, lease: Lease) -> bool:
+        """Begin the turn of this lease again, now; False when somebody else has had the next one, or the lease."""
         statement = (
             update(hosts)
             .where(

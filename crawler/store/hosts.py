@@ -5,19 +5,29 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import BigInteger, bindparam, case, func, select, true, update
+from sqlalchemy import bindparam, case, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import HostSign, Kind, Lease, Outcome
 from crawler.politeness import Circuit
-from crawler.store.database import Database, later_of, now
+from crawler.store.database import Database, encode_rows, later_of, now
 from crawler.store.schema import hosts
 
 #: Host ids remembered per process.
 _CACHED_HOSTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class HostTurn:
+    """A turn at a host: when it begins, and how long until the next one."""
+
+    host_id: int
+    wait_seconds: float
+    interval_seconds: float
 
 
 class Hosts:
@@ -32,12 +42,26 @@ class Hosts:
             hosts.c.name.in_(database.members("names", str))
         )
         interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
-        slack = bindparam("slack_ms", type_=BigInteger)
         self._reserve = (
             update(hosts)
             .where(hosts.c.id == bindparam("host_id"))
-            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now() + slack) + slack + interval)
-            .returning(hosts.c.next_fetch_at - interval - slack - now())
+            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now()) + interval)
+            .returning(
+                (hosts.c.next_fetch_at - interval - now()).label("wait_ms"), interval.label("interval_ms")
+            )
+        )
+        #: Rows are locked in the order of their ids, here as in `wake`, so that nothing dead-locks.
+        self._lock = (
+            select(hosts.c.id)
+            .where(hosts.c.id.in_(database.members("ids", int)))
+            .order_by(hosts.c.id)
+            .with_for_update(key_share=True)
+        )
+        held = database.rows("held", id=int, milliseconds=int)
+        self._hold_back = (
+            update(hosts)
+            .where(hosts.c.id == held.c.id)
+            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now() + held.c.milliseconds))
         )
 
     async def ensure(self, names: Iterable[str]) -> Mapping[str, int]:
@@ -55,16 +79,22 @@ class Hosts:
             self._ids.popitem(last=False)
         return ids
 
-    async def reserve(self, name: str, *, slack_seconds: float = 0.0) -> float:
-        """Take the next turn at a host for one more request. Returns the seconds until then.
-
-        With slack the turn begins no sooner than that, and lasts so long: for those to whom the answer comes late.
-        """
+    async def reserve(self, name: str) -> HostTurn:
+        """Take the next turn at a host for one more request."""
         host_id = (await self.ensure([name]))[name]
         async with self._database.write() as connection:
-            parameters = {"host_id": host_id, "slack_ms": round(slack_seconds * 1000)}
-            milliseconds: int = (await connection.execute(self._reserve, parameters)).scalar_one()
-        return max(0, milliseconds) / 1000
+            row = (await connection.execute(self._reserve, {"host_id": host_id})).one()
+        return HostTurn(host_id, max(0, row.wait_ms) / 1000, row.interval_ms / 1000)
+
+    async def hold_back(self, seconds_by_host: Mapping[int, float]) -> None:
+        """No request to these hosts sooner than in so many seconds. Never brings a host's next time forward."""
+        rows = [
+            {"id": host_id, "milliseconds": round(seconds * 1000)}
+            for host_id, seconds in sorted(seconds_by_host.items())
+        ]
+        async with self._database.write() as connection:
+            await connection.execute(self._lock, {"ids": json.dumps(sorted(seconds_by_host))})
+            await connection.execute(self._hold_back, {"held": encode_rows(rows)})
 
 
 async def wake(connection: AsyncConnection, database: Database, pairs: Iterable[tuple[int, str]]) -> None:

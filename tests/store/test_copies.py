@@ -108,7 +108,7 @@ async def test_a_turn_that_was_not_used_is_free_unless_the_next_is_taken(store: 
         unused.append(lease.url)
     assert unused == links[:2], "one after the other without half a second between them"
     (lease,) = (await store.frontier.lease(Kind.STATIC, 1)).leases
-    assert await store.hosts.reserve(lease.host) > 0
+    assert (await store.hosts.reserve(lease.host)).wait_seconds > 0
     await store.finisher.finish([replace(completed(lease), unused_turn=True)])
     async with store.database.read() as connection:
         (next_fetch_at,) = (await connection.execute(select(hosts.c.next_fetch_at))).scalars()

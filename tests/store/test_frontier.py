@@ -131,15 +131,28 @@ async def test_a_retry_waits_for_its_time(store: Store) -> None:
     assert len((await store.frontier.lease(Kind.STATIC, 1)).leases) == 1
 
 
-async def test_a_late_grant_is_renewed_or_lost(store: Store) -> None:
+async def test_a_late_turn_is_renewed_or_lost(store: Store) -> None:
     await store.create()
     await store.create()
     lease = await store.lease_one()
-    assert await store.frontier.confirm(lease, late_after_seconds=60)
-    # Too late for its own grant, but nobody else has had the host's next turn: it is moved on.
-    assert await store.frontier.confirm(lease, late_after_seconds=-1)
+    # Nobody else has had the host's next turn: it is moved on.
+    assert await store.frontier.renew(lease)
     assert (await store.frontier.lease(Kind.STATIC, 1)).leases == ()
-    assert not await store.frontier.confirm(lease, late_after_seconds=-1)
+    assert not await store.frontier.renew(lease)
+
+
+async def test_a_late_request_holds_the_next_one_back(store: Store) -> None:
+    await store.create()
+    await store.create()
+    lease = await store.lease_one()
+    await store.hosts.hold_back({lease.host_id: lease.interval_ms / 1000 + 0.3})
+    await store.clock.advance(lease.interval_ms + 200)
+    assert (await store.frontier.lease(Kind.STATIC, 1)).leases == ()
+    # Never forward.
+    await store.hosts.hold_back({lease.host_id: 0.0})
+    assert (await store.frontier.lease(Kind.STATIC, 1)).leases == ()
+    await store.clock.advance(200)
+    assert len((await store.frontier.lease(Kind.STATIC, 1)).leases) == 1
 
 
 async def test_no_url_is_forgotten_between_parking_and_queueing(store: Store) -> None:
