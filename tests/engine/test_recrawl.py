@@ -191,7 +191,9 @@ async def test_f61_dates_of_sitemaps_are_believed_without_asking(engines: Engine
     assert asked_for(origin) == {"/": (None, since), "/new": (None, None), "/plain": (None, since)}
 
 
-@pytest.mark.parametrize(("changed", "is_used"), [(SINCE - 60, False), (SINCE + 60, True)])
+@pytest.mark.parametrize(
+    ("changed", "is_used"), [(SINCE - 60, False), (SINCE + 60, True)], ids=["older", "newer"]
+)
 async def test_f63_a_copy_must_pass_max_age_and_modified_since(
     engines: Engines, changed: int, is_used: bool
 ) -> None:
