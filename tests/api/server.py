@@ -32,6 +32,9 @@ def settings(data_dir: Path, **changes: object) -> Settings:
         "allow_unsandboxed": True,
         "stop_seconds": 1,
         "tick_seconds": 0.2,
+        # All tests crawl the same two hosts, on ports of their own: what one has closed must not hold up the others.
+        "host_failures_to_wait": 1_000,
+        "host_failures_to_give_up": 1_000,
     }
     return Settings.load(**(defaults | changes))
 
