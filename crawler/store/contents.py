@@ -11,9 +11,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 import zstandard
-from sqlalchemy import CompoundSelect, Select, bindparam, delete, insert, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Label,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -66,12 +79,26 @@ def unpack_links(data: bytes | None) -> tuple[str, ...]:
 
 def select_bodies() -> Select[tuple[int, bytes | None, bytes | None, bytes | None]]:
     """Bodies with the data of their contents, as `url_id`, `html`, `markdown`, `json`."""
-    parts = {name: contents.alias(f"{name}_contents") for name in FORMATS}
-    joined = bodies.outerjoin(parts["html"], bodies.c.html == parts["html"].c.digest)
-    for name in FORMATS[1:]:
-        joined = joined.outerjoin(parts[name], bodies.c[name] == parts[name].c.digest)
-    html, markdown, json_text = (parts[name].c.data.label(name) for name in FORMATS)
-    return select(bodies.c.url_id, html, markdown, json_text).select_from(joined)
+    joined, texts = _join_contents(bodies)
+    return select(bodies.c.url_id, *texts).select_from(joined)
+
+
+def select_with_bodies(rows: FromClause, wanted: ColumnElement[bool]) -> Select[Any]:
+    """Rows that have the `id` of a URL, with `html`, `markdown` and `json` where `wanted`.
+
+    Joined one by one: of a sub-select SQLite would read the bodies of all crawls first.
+    """
+    joined, texts = _join_contents(rows.outerjoin(bodies, wanted & (bodies.c.url_id == rows.c.id)))
+    return select(rows, *texts).select_from(joined)
+
+
+def _join_contents(joined: FromClause) -> tuple[FromClause, list[Label[bytes | None]]]:
+    texts = []
+    for name in FORMATS:
+        part = contents.alias(f"{name}_contents")
+        joined = joined.outerjoin(part, bodies.c[name] == part.c.digest)
+        texts.append(part.c.data.label(name))
+    return joined, texts
 
 
 class Contents:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, select
 
 from crawler.model import Record, RecordPage, Role, UrlStatus
-from crawler.store.contents import select_bodies, unpack
+from crawler.store.contents import select_with_bodies, unpack
 from crawler.store.crawls import read_view
 from crawler.store.database import Database
 from crawler.store.schema import urls
@@ -93,9 +93,4 @@ def _select_page(status: UrlStatus | None, page_bytes: int) -> Select[Any]:
     up_to_here = func.sum(size).over(order_by=row.c.seq)
     fits = (place <= bindparam("limit")) & ((up_to_here <= page_bytes) | (place == 1))
     page = select(row, fits.label("is_shown")).subquery("page")
-    stored = select_bodies().subquery("stored")
-    return (
-        select(page, stored.c.html, stored.c.markdown, stored.c.json)
-        .select_from(page.outerjoin(stored, page.c.is_shown & (stored.c.url_id == page.c.id)))
-        .order_by(page.c.seq)
-    )
+    return select_with_bodies(page, page.c.is_shown).order_by(page.c.seq)
