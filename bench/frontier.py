@@ -20,6 +20,7 @@ from bench.report import Check, at_most, print_table
 from crawler import urls
 from crawler.model import Found, Kind, Lease, Outcome, UrlStatus
 from crawler.politeness import Circuit
+from crawler.store.admission import Admission
 from crawler.store.database import Database
 from crawler.store.finish import Finisher
 from crawler.store.frontier import Frontier, Politeness
@@ -78,11 +79,10 @@ class _Probe:
         self._finisher = Finisher(
             database,
             hosts,
+            Admission(database, max_sitemaps=50, max_held_pages=1_000),
             Circuit(opens_after=5, down_after=10, down=timedelta(minutes=10)),
             default_delay_ms=delay_ms,
             retention_ms=1_000_000,
-            max_sitemaps=50,
-            max_held_pages=1_000,
         )
         self._rng = random.Random(1)
         self._new = count(filled.count + 1)

@@ -57,7 +57,7 @@ _NOT_MODIFIED = 304
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the pipeline works with; `renderer` is None in a process that does not render."""
+    """What the pipeline works with."""
 
     settings: Settings
     turns: Turns
@@ -69,7 +69,7 @@ class Parts:
     converter: Converter
     documents: Documents
     extractor: JsonExtractor
-    renderer: Renderer | None
+    renderer: Renderer
     metrics: Metrics
 
 
@@ -199,7 +199,6 @@ class PagePipeline:
             if isinstance(settled, Outcome):
                 return replace(settled, host_sign=HostSign())
             question = settled
-        assert self._renderer is not None
         confirmed, failed_at = False, ""
 
         async def may_navigate(url: str) -> Refusal | None:

@@ -21,13 +21,19 @@ class Runs:
     """One per process. Every method takes the account that asks; another account's crawl does not exist for it."""
 
     def __init__(
-        self, *, settings: Settings, changes: Changes, continuations: Continuations, doorbell: Doorbell
+        self,
+        *,
+        settings: Settings,
+        quotas: Quotas,
+        changes: Changes,
+        continuations: Continuations,
+        doorbell: Doorbell,
     ) -> None:
         self._settings = settings
         self._changes = changes
         self._continuations = continuations
         self._doorbell = doorbell
-        self._quotas = Quotas(settings.max_running_crawls, settings.max_daily_crawls)
+        self._quotas = quotas
 
     async def retry(self, account_id: str, crawl_id: str, *, idempotency_key: str | None = None) -> str:
         """Start a crawl of the pages that errored in an ended one. Returns its id. Raises like

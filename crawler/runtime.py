@@ -101,14 +101,16 @@ class Runtime:
             Politeness(default_delay_ms, settings.host_concurrency),
             lease_ms=lease_ms,
         )
+        admission = Admission(
+            self.database, max_sitemaps=settings.max_sitemaps, max_held_pages=settings.max_held_pages
+        )
         self._finisher = Finisher(
             self.database,
             hosts,
+            admission,
             Circuit.load(settings),
             default_delay_ms=default_delay_ms,
             retention_ms=retention_ms,
-            max_sitemaps=settings.max_sitemaps,
-            max_held_pages=settings.max_held_pages,
         )
         robots_files = RobotsFiles(self.database)
 
@@ -181,12 +183,9 @@ class Runtime:
             self.scheduling,
             self._doorbell,
         )
-
-        admission = Admission(
-            self.database, max_sitemaps=settings.max_sitemaps, max_held_pages=settings.max_held_pages
-        )
         self.runs = Runs(
             settings=settings,
+            quotas=self.service.quotas,
             changes=Changes(self.database),
             continuations=Continuations(self.database, self._crawls, secrets, admission),
             doorbell=self._doorbell,

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Case, ColumnElement, Select, and_, case, exists, func, null, or_, select
+from sqlalchemy import Case, ColumnElement, Select, and_, case, exists, func, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.changes import ComparedPage, Comparison, PageChange
 from crawler.errors import InvalidRequest, NotFound
 from crawler.model import CrawlStatus, CrawlView, Role, UrlStatus
 from crawler.store.contents import select_bodies, unpack
-from crawler.store.crawls import read_view
-from crawler.store.database import Database, now
+from crawler.store.crawls import find_previous, read_view
+from crawler.store.database import Database
 from crawler.store.schema import bodies, crawls, urls
 
 #: Places of pages that the later crawl does not have come after those of the pages that it has.
@@ -91,7 +91,7 @@ class Changes:
         async with self._database.read() as connection:
             view = await read_view(connection, account_id, crawl_id)
             old_id = (
-                await self._previous(connection, view, account_id)
+                await find_previous(connection, crawl_id)
                 if against is None
                 else await self._named(connection, account_id, crawl_id, against)
             )
@@ -118,28 +118,6 @@ class Changes:
             rows = (await connection.execute(self._bodies.where(bodies.c.url_id.in_(ids)))).all()
         texts = {row.url_id: unpack(row.markdown) for row in rows}
         return texts.get(page.old_id), texts.get(page.new_id)
-
-    async def _previous(self, connection: AsyncConnection, view: CrawlView, account_id: str) -> str | None:
-        fingerprint = select(crawls.c.fingerprint).where(crawls.c.id == view.id).scalar_subquery()
-        statement = (
-            select(crawls.c.id)
-            .where(
-                crawls.c.account_id == account_id,
-                crawls.c.seed_url == view.seed_url,
-                crawls.c.fingerprint == fingerprint,
-                crawls.c.status == CrawlStatus.COMPLETED,
-                # A child has a part of the site only.
-                crawls.c.parent_id.is_(None),
-                crawls.c.expires_at > now(),
-                or_(
-                    crawls.c.created_at < view.created_at,
-                    and_(crawls.c.created_at == view.created_at, crawls.c.id < view.id),
-                ),
-            )
-            .order_by(crawls.c.created_at.desc(), crawls.c.id.desc())
-            .limit(1)
-        )
-        return (await connection.execute(statement)).scalar()
 
     async def _named(self, connection: AsyncConnection, account_id: str, crawl_id: str, against: str) -> str:
         try:

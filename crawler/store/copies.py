@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, or_, select
+from sqlalchemy import Select, bindparam, select
 
-from crawler.model import CrawlStatus, Role, Stored, UrlStatus
+from crawler.model import Role, Stored, UrlStatus
 from crawler.store.contents import select_bodies, unpack, unpack_links
+from crawler.store.crawls import find_previous, is_kept
 from crawler.store.database import Database, now
 from crawler.store.schema import bodies, crawls, urls
 
@@ -42,8 +43,7 @@ class Copies:
             .join(crawls, crawls.c.id == urls.c.crawl_id)
             .where(
                 urls.c.status == UrlStatus.COMPLETED,
-                # An expired crawl is gone even before its rows are deleted.
-                (crawls.c.expires_at.is_(None)) | (crawls.c.expires_at > now()),
+                is_kept(),
             )
         )
         self._newest: Select[Any] = (
@@ -62,29 +62,17 @@ class Copies:
 
     async def past(self, crawl_id: str) -> Past:
         """What there is for this crawl."""
-        one = select(crawls.c.fingerprint, crawls.c.seed_url, crawls.c.created_at)
+        own = select(crawls.c.fingerprint).where(crawls.c.id == crawl_id)
         async with self._database.read() as connection:
-            own = (await connection.execute(one.where(crawls.c.id == crawl_id))).first()
-            if own is None or not own.fingerprint:
+            fingerprint = (await connection.execute(own)).scalar()
+            if not fingerprint:
                 return Past("", None, has_others=False)
             same_shape = select(crawls.c.id).where(
-                crawls.c.fingerprint == own.fingerprint, crawls.c.id != crawl_id
+                crawls.c.fingerprint == fingerprint, crawls.c.id != crawl_id
             )
             other = (await connection.execute(same_shape.limit(1))).first()
-            previous = None
-            if other is not None:
-                earlier = same_shape.where(
-                    crawls.c.seed_url == own.seed_url,
-                    or_(
-                        crawls.c.created_at < own.created_at,
-                        and_(crawls.c.created_at == own.created_at, crawls.c.id < crawl_id),
-                    ),
-                    crawls.c.status == CrawlStatus.COMPLETED,
-                    # What goes on from another crawl has only the pages that were missing there.
-                    crawls.c.parent_id.is_(None),
-                ).order_by(crawls.c.created_at.desc(), crawls.c.id.desc())
-                previous = (await connection.execute(earlier.limit(1))).scalar()
-        return Past(own.fingerprint, previous, has_others=other is not None)
+            previous = None if other is None else await find_previous(connection, crawl_id)
+        return Past(fingerprint, previous, has_others=other is not None)
 
     async def newest(self, reuse_key: str, *, max_age_seconds: float) -> Stored | None:
         """The newest page of this key that was fetched or confirmed at most so long ago."""

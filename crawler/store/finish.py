@@ -46,20 +46,19 @@ class Finisher:
         self,
         database: Database,
         hosts: Hosts,
+        admission: Admission,
         circuit: Circuit,
         *,
         default_delay_ms: int,
         retention_ms: int,
-        max_sitemaps: int,
-        max_held_pages: int,
     ) -> None:
         self._database = database
         self._hosts = hosts
+        self._admission = admission
         self._circuit = circuit
         self._default_delay_ms = default_delay_ms
         self._retention_ms = retention_ms
         self._contents = Contents(database)
-        self._admission = Admission(database, max_sitemaps=max_sitemaps, max_held_pages=max_held_pages)
         self._settle = _settle_statement(database)
 
     async def finish(self, outcomes: Sequence[Outcome]) -> Finished:
@@ -163,6 +162,7 @@ def _count(crawl: CrawlRow, group: Sequence[Outcome]) -> None:
 def _row(outcome: Outcome) -> Mapping[str, object]:
     """One row of the settle statement. NUL is stripped: Postgres cannot store it."""
     terminal = outcome.status is not UrlStatus.QUEUED
+    details = _details(outcome)
     return {
         "id": outcome.lease.url_id,
         "token": outcome.lease.token,
@@ -175,9 +175,9 @@ def _row(outcome: Outcome) -> Mapping[str, object]:
         "title": _clean(outcome.title),
         "last_modified": _clean(outcome.last_modified),
         "browser_ms": round(outcome.browser_seconds * 1000),
-        "record_bytes": _record_bytes(outcome) if terminal else 0,
+        "record_bytes": _record_bytes(outcome, details) if terminal else 0,
         "terminal": int(terminal),
-        "details": _details(outcome),
+        "details": details,
         "etag": _clean(outcome.etag),
         "content_hash": outcome.content_hash,
         "reuse_key": outcome.reuse_key,
@@ -195,12 +195,12 @@ def _details(outcome: Outcome) -> str | None:
     return _clean(json.dumps(dict(outcome.details), ensure_ascii=False, separators=(",", ":")))
 
 
-def _record_bytes(outcome: Outcome) -> int:
+def _record_bytes(outcome: Outcome, details: str | None) -> int:
     """Size of this record in an answer: its texts as JSON. Exact for the bodies, so that a page of records can be
     cut at its limit without reading them."""
     texts = (
         outcome.lease.url, outcome.final_url, outcome.title, outcome.html, outcome.markdown, outcome.json,
-        _details(outcome),
+        details,
     )  # fmt: skip
     return _RECORD_OVERHEAD + sum(
         len(json.dumps(text, ensure_ascii=False).encode()) for text in texts if text

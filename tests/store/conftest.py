@@ -13,6 +13,7 @@ from sqlalchemy import text
 from crawler import urls
 from crawler.model import Found, Kind, Lease, Outcome, UrlStatus
 from crawler.politeness import Circuit
+from crawler.store.admission import Admission
 from crawler.store.crawls import Crawls, NewCrawl, Quotas
 from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
@@ -155,11 +156,10 @@ async def store(store_url: str) -> AsyncIterator[Store]:
             finisher=Finisher(
                 database,
                 hosts,
+                Admission(database, max_sitemaps=50, max_held_pages=HELD_PAGES),
                 Circuit(opens_after=3, down_after=5, down=timedelta(minutes=10)),
                 default_delay_ms=500,
                 retention_ms=RETENTION_MS,
-                max_sitemaps=50,
-                max_held_pages=HELD_PAGES,
             ),
             records=Records(database, page_bytes=10_000_000),
             robots=RobotsFiles(database),
