@@ -76,6 +76,10 @@ class RecordItem(Described):
     json_input_cut: bool | Absent = Field(
         None, description="the model has seen only the beginning of the page"
     )
+    cache_status: Literal["hit", "revalidated", "not_due"] | Absent = Field(
+        None, description="where the page was not fetched: what stands in its place"
+    )
+    age: int | Absent = Field(None, description="then: seconds since it was fetched or last confirmed")
     reason: str | Absent = Field(
         None, description="the rule that decided, for records that are not completed"
     )

@@ -132,6 +132,10 @@ FLAGS = (
         help="Fetch in full only what has changed since the same crawl before. --max-age does not count.",
     ),
     _flag(
+        RESULTS, "recheckWithin", "--recheck-within", type=float,
+        help="With --incremental: ask seldom about pages that seldom change, each within so many seconds.",
+    ),
+    _flag(
         RESULTS, "jsonOptions", "--json-options", type=OBJECT,
         help="For --format json: an object with prompt, response_format, custom_ai, or @file.",
     ),

@@ -57,8 +57,9 @@ class Freshness:
         outcome = _from_copy(Outcome(lease, UrlStatus.COMPLETED), stored, "hit")
         return replace(outcome, found=follow(outcome, job), unused_turn=True)
 
-    async def ask(self, lease: Lease, job: Job) -> Question:
-        """What to ask the origin before, or instead of, taking its page."""
+    async def ask(self, lease: Lease, job: Job) -> Question | Outcome:
+        """What to ask the origin before, or instead of, taking its page. An Outcome: nothing, the page of the crawl
+        before is taken over, because it is not due (`recheckWithin`)."""
         options = job.options
         stored = None
         if options.incremental:
@@ -75,6 +76,11 @@ class Freshness:
             return Question(stored=stored)
         if not recrawl.is_believed(stored, every=self._every):
             return Question(stored=stored)
+        within = options.recheck_within
+        if within is not None and not recrawl.is_due(
+            stored, within_seconds=within, lastmod_at=lease.lastmod_at
+        ):
+            return _take_over(stored, lease, job)
         return Question(recrawl.validators(stored), stored)
 
     def settle(self, question: Question, lease: Lease, job: Job, answer: Response) -> Outcome | Question:
@@ -88,13 +94,14 @@ class Freshness:
         if stored is None or answer.redirects or stored.final_url != lease.url:
             # These validators were not those of the page that answered.
             return Question(stored=stored)
+        # An origin may have changed its mind about who may keep the page.
+        kept = recrawl.may_keep(job.options, replace(answer, status=200))
         outcome = replace(
             _from_copy(Outcome(lease, UrlStatus.COMPLETED), stored, "revalidated"),
             confirmed=stored.confirmed + 1,
-            # An origin may have changed its mind about who may keep the page.
-            reuse_key=stored.reuse_key
-            if recrawl.may_keep(job.options, replace(answer, status=200))
-            else None,
+            reuse_key=stored.reuse_key if kept else None,
+            steady_ms=recrawl.steady_ms_after(stored, same=True) if kept else None,
+            asked_at=None,
         )
         return replace(outcome, found=follow(outcome, job))
 
@@ -107,10 +114,12 @@ class Freshness:
         etag, stored = response.headers.get("etag"), question.stored
         kept = recrawl.may_keep(job.options, response) and not recrawl.lacks_answer(outcome.details)
         key = recrawl.reuse_key((await self._past(job)).fingerprint, outcome.lease.url) if kept else None
+        steady_ms = recrawl.steady_ms_after(stored, same=_is_steady(stored, outcome))
         return replace(
             outcome,
             etag=etag,
             reuse_key=key,
+            steady_ms=steady_ms if kept else None,
             confirmed=recrawl.confirmed_after_fetch(
                 stored, etag, outcome.last_modified, same=_is_same(stored, outcome)
             ),
@@ -136,11 +145,21 @@ def _from_copy(outcome: Outcome, stored: Stored, status: str) -> Outcome:
         html=stored.html,
         markdown=stored.markdown,
         json=stored.json,
-        details=recrawl.details_of_copy(stored.details, status, stored.age_seconds),
+        details=recrawl.details_of_copy(stored, status),
         content_hash=stored.content_hash,
         links=stored.links,
         confirmed=stored.confirmed,
+        steady_ms=stored.steady_ms,
+        asked_at=stored.asked_at,
     )
+
+
+def _take_over(stored: Stored, lease: Lease, job: Job) -> Outcome:
+    """The page as it was. It counts as believed, so that every n-th crawl looks for itself here, too."""
+    outcome = replace(
+        _from_copy(Outcome(lease, UrlStatus.COMPLETED), stored, "not_due"), confirmed=stored.confirmed + 1
+    )
+    return replace(outcome, found=follow(outcome, job), unused_turn=True)
 
 
 def _left_out(outcome: Outcome) -> Outcome:
@@ -151,6 +170,11 @@ def _left_out(outcome: Outcome) -> Outcome:
         browser_seconds=outcome.browser_seconds,
         found=outcome.found,
     )
+
+
+def _is_steady(stored: Stored | None, outcome: Outcome) -> bool:
+    """Whether nothing that matters to a crawl has changed: other links are news, though the text is the same."""
+    return stored is not None and (stored.content_hash, stored.links) == (outcome.content_hash, outcome.links)
 
 
 def _is_same(stored: Stored | None, outcome: Outcome) -> bool:

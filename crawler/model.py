@@ -236,6 +236,11 @@ class Outcome:
     reuse_key: str | None = None
     #: How many crawls in a row have believed the origin that the page is as it was; see `crawler.recrawl`.
     confirmed: int = 0
+    #: For how long the page had been seen without a change when its origin was last asked, milliseconds; None: it is
+    #: asked in every crawl.
+    steady_ms: int | None = None
+    #: When that was, milliseconds since the epoch; None: just now.
+    asked_at: int | None = None
     #: URLs to admit to the frontier, in document order (pages) or by priority (sitemaps).
     found: tuple[Found, ...] = ()
     #: Sitemaps to read (only from roles DISCOVERY and SITEMAP).
@@ -266,8 +271,11 @@ class Stored:
     links: tuple[str, ...]
     reuse_key: str | None
     confirmed: int
-    #: Since it was fetched or last confirmed.
-    age_seconds: int
+    #: As in `Outcome`; None where the page is to be asked in every crawl.
+    steady_ms: int | None
+    asked_at: int | None
+    #: Milliseconds since it was fetched or last confirmed. Negative where the database's clock went back.
+    age_ms: int
 
 
 @dataclass(frozen=True, slots=True)

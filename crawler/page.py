@@ -138,6 +138,8 @@ class PagePipeline:
         if copy is not None:
             return copy
         question = await self._freshness.ask(lease, job)
+        if isinstance(question, Outcome):
+            return question
         take_in_full = self._render if job.options.render else self._fetch
         return await take_in_full(lease, job, question)
 

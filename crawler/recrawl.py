@@ -1,7 +1,8 @@
 """Rules of crawling a page again: which pages may stand for one another, which copy may be used, what to ask an origin.
 
-Three ways spare a fetch. `maxAge` uses a copy without asking (contract B.7). `incremental` asks the origin whether the
-page of the crawl before is still the page. `modifiedSince` asks whether it has changed since then (contract B.8).
+Four ways spare a fetch. `maxAge` uses a copy without asking (contract B.7). `incremental` asks the origin whether the
+page of the crawl before is still the page, and with `recheckWithin` asks the less often the longer the page has not
+changed. `modifiedSince` asks whether it has changed since then (contract B.8).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _SHAPELESS = frozenset(
         "max_age",
         "modified_since",
         "incremental",
+        "recheck_within",
         "crawl_purposes",
         "content_use",
         "scope",
@@ -43,6 +45,12 @@ _KEEPS_OUT = frozenset({"no-store", "private", "no-cache"})
 
 #: `Stored.confirmed` of a page whose origin has said "not modified" of a page that was.
 LIAR = -1
+
+#: A page that has not changed for a time is left alone for half as long again. So its waits grow as long as it stays
+#: the same, fall back to nothing when it changes, and keep in proportion to how often the site is crawled.
+_SHARE_OF_STEADY = 0.5
+#: Sitemaps may name the day of a change and no more.
+_DAY_MS = 86_400_000
 
 #: The reason of pages that `modifiedSince` leaves out.
 NOT_MODIFIED = "not_modified"
@@ -129,6 +137,27 @@ def confirmed_after_fetch(
     return LIAR if not same or stored.confirmed == LIAR else 0
 
 
+def is_due(stored: Stored, *, within_seconds: float, lastmod_at: int | None) -> bool:
+    """Whether the origin is to be asked about the page again, or it is taken to be as it was.
+
+    It is asked once its last answer is older than `within_seconds`, or than half of the time for which the page had
+    stayed the same by then; and where the sitemap names a change that may be later than that answer (`lastmod_at`,
+    milliseconds since the epoch).
+    """
+    if stored.steady_ms is None or stored.asked_at is None:
+        return True
+    if lastmod_at is not None and lastmod_at > stored.asked_at - _DAY_MS:
+        return True
+    return not 0 <= stored.age_ms < min(within_seconds * 1000, stored.steady_ms * _SHARE_OF_STEADY)
+
+
+def steady_ms_after(stored: Stored | None, *, same: bool) -> int:
+    """The page's `steady_ms` once its origin has answered, milliseconds; `same`: it is as `stored` has it."""
+    if stored is None or stored.steady_ms is None or not same:
+        return 0
+    return stored.steady_ms + max(0, stored.age_ms)
+
+
 def is_older(last_modified: str | None, since: int | None) -> bool:
     """Whether a Last-Modified field names a time before `since`, Unix seconds; False where either is not known."""
     date = None if last_modified is None else _date(last_modified)
@@ -140,12 +169,13 @@ def http_date(seconds: int) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
-def details_of_copy(details: Mapping[str, JsonValue], status: str, age_seconds: int) -> dict[str, JsonValue]:
+def details_of_copy(stored: Stored, status: str) -> dict[str, JsonValue]:
     """The additive members of a record that was not fetched: `hit` for a copy, `revalidated` for one that the origin
-    confirmed; and how long ago it was fetched or last confirmed, in seconds."""
+    confirmed, `not_due` for one that it was not asked about; and how long ago it was fetched or last confirmed, in
+    seconds."""
     # What a model cost was paid once.
-    kept = {name: value for name, value in details.items() if name != "jsonTokens"}
-    return {**kept, CACHE_STATUS: status, AGE: age_seconds}
+    kept = {name: value for name, value in stored.details.items() if name != "jsonTokens"}
+    return {**kept, CACHE_STATUS: status, AGE: max(0, stored.age_ms) // 1000}
 
 
 def _date(text: str) -> datetime | None:

@@ -62,7 +62,8 @@ def _parse_crawl(crawl: object, now: int) -> CrawlOptions:
     if not isinstance(crawl, Mapping):
         raise InvalidRequest("crawl should be an object: the body of a POST to /crawl.")
     try:
-        return parse_options(crawl, now=from_ms(now))
+        # Every crawl of a schedule is incremental, whether its owner says so or not.
+        return parse_options({"incremental": True, **crawl}, now=from_ms(now))
     except InvalidRequest as error:
         message = f"crawl: {error.message}"
         raise InvalidRequest(message) from error

@@ -46,6 +46,8 @@ def parse_options(body: bytes | Mapping[str, object], *, now: datetime) -> Crawl
         raise InvalidRequest(explain(error)) from error
     _check_modified_since(options, now)
     _check_formats(options)
+    if options.recheck_within is not None and not options.incremental:
+        raise InvalidRequest("recheckWithin is only for incremental crawls; set incremental to true.")
     return options
 
 

@@ -30,6 +30,7 @@ from crawler.patterns import MAX_PATTERN_CHARS, BadPattern, Pattern
 
 MAX_URLS = 100_000
 MAX_AGE_SECONDS = 7 * 86_400
+MAX_RECHECK_SECONDS = 30 * 86_400
 MAX_PATTERNS = 100
 
 Format = Literal["html", "markdown", "json"]
@@ -88,6 +89,10 @@ class StaticOptions(Closed):
     ] = 86_400
     incremental: bool = Field(
         False, description="ask pages of the crawl before whether they have changed; maxAge does not count"
+    )
+    recheck_within: Annotated[float, Field(ge=1, le=MAX_RECHECK_SECONDS)] | None = Field(
+        None,
+        description="with incremental: ask seldom about pages that seldom change, each within so many seconds",
     )
     modified_since: Annotated[Whole, Field(gt=0)] | None = Field(
         None, description="leave out older pages; Unix time within the last year"

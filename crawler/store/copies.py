@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, func, select
 
 from crawler.model import Role, Stored, UrlStatus
 from crawler.store.contents import select_bodies, unpack, unpack_links
@@ -16,7 +16,7 @@ from crawler.store.schema import bodies, crawls, urls
 
 _FIELDS = (
     urls.c.http_status, urls.c.final_url, urls.c.title, urls.c.last_modified, urls.c.etag, urls.c.details,
-    urls.c.content_hash, urls.c.reuse_key, urls.c.confirmed,
+    urls.c.content_hash, urls.c.reuse_key, urls.c.confirmed, urls.c.steady_ms, urls.c.asked_at,
 )  # fmt: skip
 
 
@@ -36,9 +36,11 @@ class Copies:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # A page that was taken over without asking is as old as it was.
+        last_asked = func.coalesce(urls.c.asked_at, urls.c.finished_at)
         page = (
             select_bodies()
-            .add_columns(bodies.c.links, *_FIELDS, (now() - urls.c.finished_at).label("age_ms"))
+            .add_columns(bodies.c.links, *_FIELDS, (now() - last_asked).label("age_ms"))
             .join(urls, urls.c.id == bodies.c.url_id)
             .join(crawls, crawls.c.id == urls.c.crawl_id)
             .where(
@@ -102,5 +104,7 @@ class Copies:
             links=unpack_links(row.links),
             reuse_key=row.reuse_key,
             confirmed=row.confirmed,
-            age_seconds=max(0, row.age_ms) // 1000,
+            steady_ms=row.steady_ms,
+            asked_at=row.asked_at,
+            age_ms=row.age_ms,
         )

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Executable, bindparam, case, null, select, update
+from sqlalchemy import Executable, bindparam, case, func, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import CrawlStatus, Outcome, Role, UrlStatus
@@ -182,6 +182,8 @@ def _row(outcome: Outcome) -> Mapping[str, object]:
         "content_hash": outcome.content_hash,
         "reuse_key": outcome.reuse_key,
         "confirmed": outcome.confirmed,
+        "steady_ms": outcome.steady_ms,
+        "asked_at": outcome.asked_at,
     }
 
 
@@ -228,6 +230,8 @@ def _settle_statement(database: Database) -> Executable:
         content_hash=str,
         reuse_key=str,
         confirmed=int,
+        steady_ms=int,
+        asked_at=int,
     )
     new = settled.c
     return (
@@ -255,6 +259,8 @@ def _settle_statement(database: Database) -> Executable:
             content_hash=new.content_hash,
             reuse_key=new.reuse_key,
             confirmed=new.confirmed,
+            steady_ms=new.steady_ms,
+            asked_at=case((new.steady_ms.is_not(None), func.coalesce(new.asked_at, now())), else_=null()),
             finished_at=case((new.terminal == 1, now()), else_=null()),
         )
         .returning(urls.c.id)

@@ -200,6 +200,10 @@ urls = Table(
     Column("reuse_key", String(22)),
     #: How often in a row the origin's "not modified" was believed, crawl after crawl.
     Column("confirmed", Integer, nullable=False, server_default="0"),
+    #: For how long the page had been seen without a change when its origin was last asked, and when that was; NULL:
+    #: it is asked in every crawl.
+    Column("steady_ms", BigInteger),
+    Column("asked_at", BigInteger),
     #: When the page changed, by the sitemap that named it.
     Column("lastmod_at", BigInteger),
     _one_of("role", Role),

@@ -64,6 +64,7 @@ EVERYTHING: dict[str, Any] = {
     "formats": ["html", "markdown"],
     "maxAge": 0,
     "incremental": True,
+    "recheckWithin": 604_800,
     "modifiedSince": int(NOW.timestamp()) - 1000,
     "crawlPurposes": ["search"],
     "contentUse": "reference",
@@ -169,6 +170,21 @@ def test_f18_max_age_within_its_bounds_passes(age: int) -> None:
     assert parse(maxAge=age).max_age == age
 
 
+@pytest.mark.parametrize("within", [0, 0.5, 2_592_001, "60", True])
+def test_recheck_within_out_of_bounds_is_refused(within: object) -> None:
+    assert refuse(incremental=True, recheckWithin=within).startswith("recheckWithin should be")
+
+
+@pytest.mark.parametrize("fields", [{}, {"incremental": False}])
+def test_recheck_within_is_refused_where_no_page_is_taken_over(fields: dict[str, object]) -> None:
+    assert refuse(recheckWithin=60, **fields).startswith("recheckWithin is only for incremental crawls")
+
+
+@pytest.mark.parametrize("within", [1, 2_592_000])
+def test_recheck_within_its_bounds_passes(within: int) -> None:
+    assert parse(incremental=True, recheckWithin=within).recheck_within == within
+
+
 @pytest.mark.parametrize(
     "since", [0, -5, 1.5, "1", NOW.timestamp() + 60, NOW.timestamp() - 366 * 86_400, 10**24]
 )
@@ -211,6 +227,7 @@ BOTH = {
     "formats",
     "maxAge",
     "incremental",
+    "recheckWithin",
     "modifiedSince",
     "crawlPurposes",
     "contentUse",

@@ -83,6 +83,7 @@ def test_the_defaults_that_the_help_states_are_those_of_the_contract() -> None:
         (["--modified-since", "2026-11-01"], {"modifiedSince": 1793491200}),
         (["--modified-since", "2026-11-01T01:00:00+01:00"], {"modifiedSince": 1793491200}),
         (["--modified-since", "1793491200"], {"modifiedSince": 1793491200}),
+        (["--incremental", "--recheck-within", "604800"], {"incremental": True, "recheckWithin": 604_800}),
         (["--viewport", "800x600"], {"viewport": {"width": 800, "height": 600}}),
         (["--viewport", '{"width":8,"height":6}'], {"viewport": {"width": 8, "height": 6}}),
         (

@@ -50,6 +50,7 @@ async def test_a_minutely_schedule_survives_restarts_without_a_double_or_silent_
     await asyncio.to_thread(cluster.start_api)
     cluster.start("static", "worker", "--kind", "static")
     cluster.start("scheduler", "scheduler")
+    cluster.start("scheduler2", "scheduler")
     api = f"{cluster.base_url}/accounts/local/browser-rendering"
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as http:
         made = (await http.post(f"{api}/schedules", json=SCHEDULE)).json()["result"]
@@ -59,26 +60,38 @@ async def test_a_minutely_schedule_survives_restarts_without_a_double_or_silent_
             found: list[dict[str, Any]] = answer.json()["result"]["runs"] if answer.is_success else []
             return found[::-1]
 
-        async def minute_decided() -> None:
-            await minutes.pass_one()
+        async def decided() -> None:
             async with asyncio.timeout(90):
                 while len(await runs()) < minutes.passed:
                     await asyncio.sleep(0.1)
 
-        await minute_decided()
-        # The scheduler and the worker are gone for a minute.
-        for name in ("scheduler", "static"):
+        await minutes.pass_one()
+        await decided()
+        # One of the schedulers is killed and comes back; the other one goes on.
+        await asyncio.to_thread(cluster.kill, "scheduler")
+        cluster.start("scheduler", "scheduler")
+        await minutes.pass_one()
+        await decided()
+        # Schedulers and worker are gone for a minute.
+        for name in ("scheduler", "scheduler2", "static"):
             await asyncio.to_thread(cluster.stop, name, signal.SIGTERM)
         await minutes.pass_one()
         cluster.start("scheduler", "scheduler")
+        cluster.start("scheduler2", "scheduler")
         cluster.start("static", "worker", "--kind", "static")
-        await minute_decided()
-
-        await asyncio.to_thread(redis_server.restart)
-        await minute_decided()
+        await minutes.pass_one()
+        await decided()
+        # A minute passes while Redis is away, and another one as Postgres goes.
+        await asyncio.to_thread(redis_server.stop)
+        await minutes.pass_one()
+        await asyncio.to_thread(redis_server.start)
+        await decided()
+        await minutes.pass_one()
         await asyncio.to_thread(postgres_server.restart)
         await asyncio.to_thread(wait_until, cluster.is_ready, "the API is ready again")
-        await minute_decided()
+        await decided()
+        await minutes.pass_one()
+        await decided()
 
         found = await runs()
         started = [run["crawlId"] for run in found if run["status"] == "ran"]
@@ -86,5 +99,5 @@ async def test_a_minutely_schedule_survives_restarts_without_a_double_or_silent_
     due = [run["dueAt"] for run in found]
     assert due == [f"2033-05-18T03:{34 + number:02}:00.000Z" for number in range(minutes.passed)]
     # The minute in which nobody was there is on record as one; the clock stood still, so all others were in time.
-    assert [run["status"] for run in found] == ["ran", "missed", "ran", "ran", "ran"]
+    assert [run["status"] for run in found] == ["ran", "ran", "missed", "ran", "ran", "ran", "ran"]
     assert sorted(started) == sorted(crawl["id"] for crawl in crawls)

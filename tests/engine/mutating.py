@@ -4,6 +4,7 @@ nothing: each page shows the time, a nonce and a counter of its views."""
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import secrets
 from collections import Counter
@@ -43,6 +44,8 @@ class MutatingSite:
     """
 
     pages: int
+    #: The text is written by a script.
+    is_scripted: bool = False
     random: random.Random = field(default_factory=lambda: random.Random(7))
     port: int = 0
     #: How often the text of a page has changed, by number; removed ones are gone.
@@ -110,10 +113,14 @@ class MutatingSite:
         children = [child for child in self._children(number) if child in self.versions]
         links = "".join(f'<li><a href="/{child}">Page {child}</a>' for child in children)
         now = datetime.now(UTC)
+        text = (
+            f"<h1>Page {number}</h1><p>Rendered {now.isoformat()}. {self.views[number]} views. "
+            f"Nonce {secrets.token_hex(16)}.<p>{'<p>'.join(paragraphs)}"
+        )
+        script = f"<script>main.innerHTML = {json.dumps(text)}</script>" if self.is_scripted else ""
         return (
-            f"<!doctype html><title>Page {number}</title><nav><ul>{links}</ul></nav><main><h1>Page {number}</h1>"
-            f"<p>Rendered {now.isoformat()}. {self.views[number]} views. Nonce {secrets.token_hex(16)}."
-            f"<p>{'<p>'.join(paragraphs)}</main><footer>{now:%c}</footer>"
+            f"<!doctype html><title>Page {number}</title><nav><ul>{links}</ul></nav>"
+            f"<main id=main>{'' if self.is_scripted else text}</main>{script}<footer>{now:%c}</footer>"
         )
 
     def _children(self, number: int) -> list[int]:
@@ -130,9 +137,9 @@ def _respond(status: str, fields: list[str], body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def serve_mutating(pages: int) -> AsyncIterator[MutatingSite]:
+async def serve_mutating(pages: int, *, is_scripted: bool = False) -> AsyncIterator[MutatingSite]:
     """The site on a free port of 127.0.0.1."""
-    site = MutatingSite(pages)
+    site = MutatingSite(pages, is_scripted)
     open_now: set[asyncio.StreamWriter] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

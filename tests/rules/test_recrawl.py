@@ -22,7 +22,8 @@ SETTINGS = Settings.load()
 ANSWER = Response(URL, 200, {}, b"")
 STORED = Stored(
     http_status=200, final_url=URL, title="", last_modified=None, etag='"1"', html="x", markdown=None, json=None,
-    details={}, content_hash="h", links=(), reuse_key=None, confirmed=0, age_seconds=0,
+    details={}, content_hash="h", links=(), reuse_key=None, confirmed=0, steady_ms=None,
+    asked_at=None, age_ms=0,
 )  # fmt: skip
 
 
@@ -118,6 +119,7 @@ def test_c23_accounts_and_this_servers_own_shape_tell_crawls_apart() -> None:
 def test_which_pages_a_crawl_has_does_not_shape_them() -> None:
     fields: dict[str, Any] = {
         "limit": 5, "depth": 2, "source": "links", "maxAge": 0, "incremental": True, "contentUse": "reference",
+        "recheckWithin": 60,
         "crawlPurposes": ["search"], "modifiedSince": int(NOW.timestamp()) - 5, "options": {"includeSubdomains": True},
     }  # fmt: skip
     elsewhere = parse_options({**fields, "url": "https://other.test/"}, now=NOW)

@@ -68,6 +68,11 @@ async def test_a_schedule_from_its_making_to_its_removal(server: Server) -> None
     assert (await result(server, "GET"))["schedules"] == []
 
 
+async def test_the_crawls_of_a_schedule_are_incremental_and_may_adapt(server: Server) -> None:
+    made = await result(server, "POST", "", {**HOURLY, "crawl": CRAWL | {"recheckWithin": 86_400}})
+    assert (made["crawl"]["incremental"], made["crawl"]["recheckWithin"]) == (True, 86_400)
+
+
 async def test_runs_are_listed_newest_first_and_page_by_page(server: Server, endless_seed: str) -> None:
     made = await result(server, "POST", "", {**HOURLY, "crawl": {"url": endless_seed, "render": False}})
     path = f"/{made['id']}"
@@ -148,6 +153,8 @@ BAD = [
     ({"name": "n" * 201}, "name should have at most 200 characters"),
     ({"crontab": "x"}, 'Unrecognized key: "crontab"'),
     ({"crawl": "http://site.invalid/"}, "crawl should be an object"),
+    ({"crawl": CRAWL | {"recheckWithin": 0}}, "crawl: recheckWithin should be greater than or equal to 1"),
+    ({"crawl": CRAWL | {"recheckWithin": 60, "incremental": False}}, "crawl: recheckWithin is only for incremental"),
     ({"crawl": {"url": SEED, "limit": 0}}, "crawl: limit should be greater than or equal to 1"),
     ({"crawl": {"url": "http://10.0.0.1/"}}, "crawl: url: this address may not be crawled"),
 ]  # fmt: skip

@@ -11,10 +11,13 @@ from sqlalchemy import text, update
 from crawler.errors import InvalidRequest, NotFound
 from crawler.model import CrawlStatus
 from crawler.schedules import RunStatus
+from crawler.service import SIGNAL_CONFLICT
+from crawler.store.hosts import Hosts
+from crawler.store.robots import RobotsFiles, RobotsState
 from crawler.store.schedules import Schedules
 from crawler.store.schema import schedules
 from crawler.store.secrets import KeyRing, Secrets
-from tests.schedules.conftest import ACCOUNT, Scheduler
+from tests.schedules.conftest import ACCOUNT, SEED, Scheduler
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +151,27 @@ async def test_a_quota_refuses_the_run_and_the_schedule_goes_on(scheduler: Sched
     assert list((await scheduler.crawls()).values()) == [CrawlStatus.RUNNING]
     await scheduler.pass_minutes(24 * 60)
     assert (await scheduler.statuses(schedule))[-1] == "ran"
+
+
+async def test_content_signals_refuse_the_runs_and_the_schedule_goes_on(scheduler: Scheduler) -> None:
+    database, host = scheduler.runtime.database, "site.invalid"
+    files, hosts = RobotsFiles(database), Hosts(database, default_delay_ms=0)
+    await files.get_or_claim(f"http://{host}", claim_seconds=1)
+    await files.store(
+        f"http://{host}", (await hosts.ensure([host]))[host], RobotsState.FOUND,
+        body=b"User-agent: *\nContent-Signal: ai-train=no\n", reason="", failures=0, ttl_seconds=600, keeps_age=False,
+        crawl_delay_ms=None,
+    )  # fmt: skip
+    schedule = await scheduler.add()
+    await scheduler.pass_minutes(1)
+    await scheduler.pass_minutes(1)
+    refused = await scheduler.runs(schedule)
+    assert [(run.status, run.reason) for run in refused] == [(RunStatus.REFUSED, SIGNAL_CONFLICT)] * 2
+    assert await scheduler.crawls() == {}
+    allowed = f'{{"crawl": {{"url": "{SEED}", "render": false, "crawlPurposes": ["search"]}}}}'
+    await scheduler.runtime.scheduling.change(ACCOUNT, schedule.id, allowed.encode())
+    await scheduler.pass_minutes(1)
+    assert await scheduler.statuses(schedule) == ["refused", "refused", "ran"]
 
 
 @pytest.mark.parametrize("limits", [{"max_running_crawls": 1}])

@@ -34,10 +34,29 @@ async def test_a_copy_has_all_that_a_crawl_needs_in_its_place(store: Store) -> N
     assert found == Stored(
         http_status=200, final_url=URL, title="T", last_modified="then", etag='W/"1"', html=outcome.html,
         markdown=None, json="{}", details={"a": 1}, content_hash="h", links=outcome.links, reuse_key="k",
-        confirmed=3, age_seconds=found.age_seconds if found else 0,
+        confirmed=3, steady_ms=None, asked_at=None, age_ms=found.age_ms if found else 0,
     )  # fmt: skip
-    assert found.age_seconds in range(5, 60)
+    assert 5_000 <= found.age_ms < 60_000
     assert await copies.newest("other", max_age_seconds=60) is None
+
+
+async def test_a_page_that_was_taken_over_is_as_old_as_its_last_answer(store: Store) -> None:
+    copies = Copies(store.database)
+    first, _ = await _crawl(store, steady_ms=7_000)
+    found = await copies.of_crawl(first, urls.key(URL))
+    assert found is not None
+    assert found.asked_at is not None
+    await store.clock.advance(5_000)
+    second, _ = await _crawl(store, steady_ms=7_000, asked_at=found.asked_at)
+    third, _ = await _crawl(store, steady_ms=None, asked_at=found.asked_at)
+    again = await copies.of_crawl(second, urls.key(URL))
+    assert again is not None
+    assert (again.steady_ms, again.asked_at) == (7_000, found.asked_at)
+    assert again.age_ms >= found.age_ms + 5_000
+    never = await copies.of_crawl(third, urls.key(URL))
+    assert never is not None
+    assert (never.steady_ms, never.asked_at) == (None, None)
+    assert 0 <= never.age_ms < again.age_ms
 
 
 async def test_the_newest_copy_within_its_age_and_its_crawls_life(store: Store) -> None:
