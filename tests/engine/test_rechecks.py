@@ -135,8 +135,8 @@ async def test_without_the_field_every_page_is_asked(engines: Engines) -> None:
 async def test_c23_c24_c25_a_page_that_may_not_be_kept_is_asked_in_every_crawl(engines: Engines) -> None:
     """Rendered: only the browser sends cookies and headers. The first line is what nothing forbids."""
     days = Days()
-    cookie = {"cookies": [{"name": "who", "value": "alice"}]}
-    headers = {"setExtraHTTPHeaders": {"Accept-Language": "xx"}}
+    cookie: dict[str, object] = {"cookies": [{"name": "who", "value": "alice"}]}
+    headers: dict[str, object] = {"setExtraHTTPHeaders": {"Accept-Language": "xx"}}
     async with (
         serve_pages(
             index="<p>COOKIE",
