@@ -1,4 +1,4 @@
-"""The web server of the pages: nginx where it is installed, else one of our own, on a free port of 127.0.0.1."""
+"""The web server of the pages: nginx where it is installed, else one of our own, on a free port of the loopback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ http {{
   keepalive_requests 1000000;
   client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
   uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-  server {{ listen 127.0.0.1:{port}; root {folder}/www; }}
+  server {{ {listen} root {folder}/www; }}
 }}
 """
 
@@ -68,8 +68,13 @@ class Origin:
 
 
 @contextmanager
-def serve(write: Callable[[Path], None], *, is_logged: bool = False) -> Iterator[Origin]:
-    """Serve what `write` puts into a folder. Raises RuntimeError when the server does not start."""
+def serve(
+    write: Callable[[Path], None], *, is_logged: bool = False, addresses: Sequence[str] = ("127.0.0.1",)
+) -> Iterator[Origin]:
+    """Serve what `write` puts into a folder, at 127.0.0.1 and perhaps at more `addresses`.
+
+    Raises RuntimeError when the server does not start.
+    """
     folder = Path(tempfile.mkdtemp(prefix="crawl-bench-origin-"))
     try:
         www = folder / "www"
@@ -79,7 +84,8 @@ def serve(write: Callable[[Path], None], *, is_logged: bool = False) -> Iterator
         nginx = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
         if nginx is None:
             name = "own server"
-            command = [sys.executable, "-m", "bench.programs.own_origin", str(www), str(port)]
+            command = [sys.executable, "-m", "bench.programs.own_origin", str(www)]
+            command += [",".join(addresses), str(port)]
             command += [str(log)] if is_logged else []
         else:
             name = "nginx"
@@ -87,7 +93,7 @@ def serve(write: Callable[[Path], None], *, is_logged: bool = False) -> Iterator
             config.write_text(
                 _NGINX.format(
                     folder=folder,
-                    port=port,
+                    listen="".join(f"listen {address}:{port}; " for address in addresses),
                     log=f"{log} times" if is_logged else "off",
                     # The folder is ours alone, and nginx as root would drop to a user that cannot read it.
                     user="user root;" if os.geteuid() == 0 else "",

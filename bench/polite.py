@@ -21,12 +21,14 @@ _JITTER_SECONDS = 0.05
 def paces(backend: Backend, rounds: int, pages: int) -> list[Check]:
     """`pages` pages of each host. The pace counts from the acceptance of a crawl to its end."""
     del rounds
-    names = [f"host{number:02d}.bench.test" for number in range(_HOSTS)]
+    # Each at an address of its own, as sites are: an address has turns too.
+    names = {f"host{number:02d}.bench.test": f"127.0.0.{number + 1}" for number in range(_HOSTS)}
     settings = {
         "default_delay": _DELAY_SECONDS,
-        "egress_hosts": ",".join(f"{name}=127.0.0.1" for name in names),
+        "egress_hosts": ",".join(f"{name}={address}" for name, address in names.items()),
     }
-    with serve(partial(write_static, count=pages), is_logged=True) as origin:
+    write = partial(write_static, count=pages)
+    with serve(write, is_logged=True, addresses=tuple(names.values())) as origin:
         bodies = [
             {"url": origin.url(STATIC_START, name), "limit": 1000, "source": "links", "render": False}
             for name in names

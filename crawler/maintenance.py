@@ -12,6 +12,7 @@ from crawler.doorbell import Doorbell
 from crawler.model import CrawlStatus, ErrorCode, Kind, Outcome, UrlStatus
 from crawler.scheduling import Scheduling
 from crawler.settings import Settings
+from crawler.store.addresses import Addresses
 from crawler.store.clock import ClockJumps
 from crawler.store.contents import Contents
 from crawler.store.crawls import Crawls
@@ -46,6 +47,7 @@ class Maintenance:
     crawls: Crawls
     frontier: Frontier
     finisher: Finisher
+    addresses: Addresses
     robots: RobotsFiles
     contents: Contents
     jumps: ClockJumps
@@ -56,6 +58,7 @@ class Maintenance:
         """Run every chore once."""
         if await self.jumps.mend():
             log.warning("the clock of the database was set back; what it made wait for too long goes on")
+        await self.addresses.delete_idle()
         counts = TickCounts(
             taken_back=await self.take_back_leases(),
             ended=await self.end_overdue_crawls(),

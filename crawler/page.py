@@ -103,6 +103,8 @@ class PagePipeline:
             return Outcome(lease, UrlStatus.CANCELLED, "deleted")
         if lease.host_down is not None:
             return Outcome(lease, UrlStatus.ERRORED, lease.host_down, unused_turn=True)
+        if not await self._turns.enter(lease):
+            return _give_back(lease, 0.0)
         match lease.role:
             case Role.DISCOVERY:
                 return await self._discovery.name_sitemaps(lease, job)
@@ -150,7 +152,7 @@ class PagePipeline:
             if isinstance(settled, Outcome):
                 return replace(settled, host_sign=HostSign())
             question = settled
-            next_turn = partial(self._turns.wait_for_next, lease, lease.host)
+            next_turn = partial(self._turns.wait_for_next, lease, lease.url)
             answer = await self._get(lease, job, question.headers, next_turn)
         return await self._finish_static(lease, job, question, answer)
 
@@ -210,7 +212,7 @@ class PagePipeline:
                 return await self._may_follow(url, lease, job)
             # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
             confirmed = True
-            await (self._turns.wait_for_next(lease, lease.host) if asked else self._turns.take(lease))
+            await (self._turns.wait_for_next(lease, lease.url) if asked else self._turns.take(lease))
             self._turns.note_sent(lease.host)
             return None
 
@@ -245,7 +247,7 @@ class PagePipeline:
 
     async def _fetch_document(self, lease: Lease, job: Job, question: Question) -> Outcome:
         """What the browser found to be a document, once more without it: that takes another turn of the host."""
-        await self._turns.wait_for_next(lease, lease.host)
+        await self._turns.wait_for_next(lease, lease.url)
         answer = await self._get(lease, job, {})
         return await self._finish_static(lease, job, question, answer)
 
@@ -271,8 +273,8 @@ class PagePipeline:
         origin = urls.origin_of(url)
         rules = self._robots.known(origin)
         while rules is None:
+            await self._turns.wait_for_next(lease, url)
             host = urls.host_of(url)
-            await self._turns.wait_for_next(lease, host)
             answer = await self._robots.get(origin, (await self._hosts.ensure([host]))[host])
             if isinstance(answer, Hold):
                 await asyncio.sleep(answer.seconds)
@@ -283,7 +285,7 @@ class PagePipeline:
             return verdict if isinstance(verdict, Refusal) else Refusal(UrlStatus.ERRORED, verdict.code)
         refused = _judge(rules, url, job)
         if refused is None:
-            await self._turns.wait_for_next(lease, urls.host_of(url))
+            await self._turns.wait_for_next(lease, url)
         return refused
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
+from crawler.address_turns import AddressTurns
 from crawler.ai.client import ModelClient
 from crawler.ai.extraction import JsonExtractor
 from crawler.ai.providers import Providers
@@ -38,6 +39,7 @@ from crawler.scheduling import Scheduling
 from crawler.service import CrawlService
 from crawler.settings import Settings
 from crawler.store import migrate
+from crawler.store.addresses import Addresses
 from crawler.store.admission import Admission
 from crawler.store.changes import Changes
 from crawler.store.clock import ClockJumps
@@ -115,7 +117,10 @@ class Runtime:
         robots_files = RobotsFiles(self.database)
 
         self._egress = Egress(settings, also_allow_host=also_allow_host)
-        self._turns = Turns(self._frontier, hosts, lease_seconds=settings.lease_seconds)
+        gap_seconds = settings.address_gap_seconds
+        addresses = Addresses(self.database, gap_ms=round(gap_seconds * 1000))
+        address_turns = AddressTurns(addresses, self._egress, gap_seconds=gap_seconds)
+        self._turns = Turns(self._frontier, hosts, address_turns, lease_seconds=settings.lease_seconds)
         self._fetcher = HttpFetcher(self._egress, settings, on_sent=self._turns.note_sent)
         self._renderer = Renderer(
             EgressProxy(self._egress, settings), settings, on_start=self.metrics.note_browser_start
@@ -153,6 +158,7 @@ class Runtime:
             secrets=secrets,
             records=Records(self.database, page_bytes=settings.page_bytes),
             hosts=hosts,
+            addresses=address_turns,
             robots=robots,
             doorbell=self._doorbell,
             providers=providers,
@@ -177,6 +183,7 @@ class Runtime:
             self._crawls,
             self._frontier,
             self._finisher,
+            addresses,
             robots_files,
             Contents(self.database),
             ClockJumps(self.database, lease_ms=lease_ms, longest_wait_ms=_longest_wait_ms(settings)),

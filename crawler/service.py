@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from crawler import urls
+from crawler.address_turns import AddressTurns
 from crawler.ai.plan import Refused, make_plan
 from crawler.ai.providers import Providers
 from crawler.doorbell import Doorbell
@@ -49,6 +50,7 @@ class CrawlService:
         secrets: Secrets,
         records: Records,
         hosts: Hosts,
+        addresses: AddressTurns,
         robots: RobotsCache,
         doorbell: Doorbell,
         providers: Providers,
@@ -60,6 +62,7 @@ class CrawlService:
         self._secrets = secrets
         self._records = records
         self._hosts = hosts
+        self._addresses = addresses
         self._robots = robots
         self._doorbell = doorbell
         self.quotas = Quotas(settings.max_running_crawls, settings.max_daily_crawls)
@@ -193,7 +196,9 @@ class CrawlService:
         stored = await self._robots.stored(seed.origin)
         if stored is not None:
             return stored
-        # The request is a document like any other: it takes its turn at the host.
+        # The request is a document like any other: it takes its turn at the address and at the host.
+        if not await self._addresses.enter(seed.href):
+            return Hold(0.0)
         turn = await self._hosts.reserve(seed.host)
         await asyncio.sleep(turn.wait_seconds)
         return await self._robots.get(seed.origin, host_id)

@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     max_crawl_delay: float = Field(
         30.0, ge=0, le=3600, description="longest Crawl-delay that is honoured, seconds"
     )
+    address_requests_per_second: float = Field(
+        5.0,
+        ge=0,
+        le=1000,
+        description="document requests to one address, all its hosts together; 0: no limit",
+    )
     host_concurrency: int = Field(
         64, ge=1, le=1000, description="requests at once to a host whose delay is 0"
     )
@@ -254,6 +260,12 @@ class Settings(BaseSettings):
     def robots_token(self) -> str:
         """The product name of the user agent: how robots.txt calls us."""
         return self.user_agent.split("/", 1)[0]
+
+    @property
+    def address_gap_seconds(self) -> float:
+        """Time between two requests to one address; never more than a single host there is left alone. 0: none."""
+        rate = self.address_requests_per_second
+        return min(1 / rate, self.default_delay) if rate else 0.0
 
     @property
     def embedded(self) -> bool:

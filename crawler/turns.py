@@ -1,4 +1,5 @@
-"""A host's turn at the moment of sending (`docs/adr/0004-turns-that-are-late.md`)."""
+"""A request's turn: its host's at the moment of sending (`docs/adr/0004-turns-that-are-late.md`), and before that its
+address's."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from crawler import urls
+from crawler.address_turns import AddressTurns
 from crawler.errors import LeaseLost, Unavailable
 from crawler.model import Lease
 from crawler.store.frontier import Frontier
@@ -47,6 +50,7 @@ class Turns:
         self,
         frontier: Frontier,
         hosts: Hosts,
+        addresses: AddressTurns,
         *,
         lease_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
@@ -54,6 +58,7 @@ class Turns:
         self._frontier = frontier
         self._lease_seconds = lease_seconds
         self._hosts = hosts
+        self._addresses = addresses
         self._monotonic = monotonic
         self._sent: OrderedDict[str, float] = OrderedDict()
         self._turns: dict[str, _Turn] = {}
@@ -79,6 +84,10 @@ class Turns:
             if self._moving is None or self._moving.done():
                 self._moving = asyncio.create_task(self._move(), name="move turns")
 
+    async def enter(self, lease: Lease) -> bool:
+        """Wait for a turn at the address of the lease's host; False: hand the lease back."""
+        return await self._addresses.enter(lease.url)
+
     async def take(self, lease: Lease) -> None:
         """Wait until the lease's request may leave: at once, or at the host's next turn if its own has passed.
 
@@ -90,6 +99,7 @@ class Turns:
                 await self._check(lease)
             return
         interval = lease.interval_ms / 1000
+        await self._addresses.confirm(lease.host)
         await self._keep_apart(lease.host, interval)
         began = lease.granted_monotonic
         if self._monotonic() - began > _USABLE * interval:
@@ -98,12 +108,17 @@ class Turns:
                 await self._check(lease)
                 began = float("-inf")
         if self._monotonic() - began > _USABLE * interval:
-            await self.wait_for_next(lease, lease.host)
+            await self._wait_for_host(lease, lease.host)
         else:
             self._turns[lease.host] = _Turn(lease.host_id, began, interval)
 
-    async def wait_for_next(self, lease: Lease, host: str) -> None:
-        """Take one more turn at a host for the work on this lease, and wait for it. Raises LeaseLost like `take`."""
+    async def wait_for_next(self, lease: Lease, url: str) -> None:
+        """Take one more turn, at the host of a URL, for the work on this lease, and wait for it. Raises LeaseLost."""
+        # First the address: its turns may be late by what the host's takes, but not the other way round.
+        await self._addresses.wait_for_next(url)
+        await self._wait_for_host(lease, urls.host_of(url))
+
+    async def _wait_for_host(self, lease: Lease, host: str) -> None:
         for _ in range(_TURNS):
             asked_at = self._monotonic()
             place = await self._hosts.reserve(host)

@@ -148,6 +148,13 @@ def host_of(url: str) -> str:
     return authority.partition(":")[0].removesuffix(".")
 
 
+def port_of(url: str) -> int:
+    """The port in force of a serialised URL."""
+    scheme, _, authority = origin_of(url).partition("://")
+    port = authority.rpartition("]")[2].partition(":")[2]
+    return int(port) if port else _DEFAULT_PORTS[scheme]
+
+
 def is_trap(url: str) -> bool:
     """Whether the path looks endless: more than 64 segments, or one segment more than three times."""
     segments = url.partition("?")[0].split("/")[3:]

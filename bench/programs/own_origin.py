@@ -1,4 +1,4 @@
-"""Serve a folder: `python -m bench.programs.own_origin FOLDER PORT [LOG]`. For machines without nginx."""
+"""Serve a folder: `python -m bench.programs.own_origin FOLDER ADDRESS,… PORT [LOG]`. For machines without nginx."""
 
 from __future__ import annotations
 
@@ -46,21 +46,22 @@ def make_handler(root: Path, log: IO[str] | None) -> Callable[[web.BaseRequest],
     return answer
 
 
-async def run(root: Path, port: int, log: IO[str] | None) -> None:
+async def run(root: Path, addresses: list[str], port: int, log: IO[str] | None) -> None:
     """Serve until SIGTERM."""
     runner = web.ServerRunner(web.Server(make_handler(root, log)), handle_signals=True)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    for address in addresses:
+        await web.TCPSite(runner, address, port).start()
     await asyncio.Event().wait()
 
 
 def main() -> None:
     """Serve what the arguments say."""
-    folder, port, *log = sys.argv[1:]
+    folder, addresses, port, *log = sys.argv[1:]
     with ExitStack() as stack:
         stack.enter_context(suppress(web.GracefulExit))
         file = stack.enter_context(Path(log[0]).open("w", buffering=1)) if log else None
-        asyncio.run(run(Path(folder), int(port), file))
+        asyncio.run(run(Path(folder), addresses.split(","), int(port), file))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
 import aiohappyeyeballs
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: All answers of a name are judged, but no more than these are dialled.
 _MAX_ADDRESSES = 8
+#: Hosts whose last address is remembered.
+_REMEMBERED = 10_000
 #: RFC 8305: how long one address family may hesitate before the other is tried too.
 _HAPPY_EYEBALLS_SECONDS = 0.25
 
@@ -64,6 +67,7 @@ class Egress:
         self._trusted: frozenset[Address] = frozenset()
         self._follows_moves = follows_moves
         self._own_ports: set[tuple[Address, int]] = set()
+        self._last: OrderedDict[str, Address] = OrderedDict()
 
     def close(self) -> None:
         """Stop resolving names."""
@@ -103,6 +107,21 @@ class Egress:
                 return _blocked(host, port, f"resolves to {address}")
         return addresses[:_MAX_ADDRESSES]
 
+    def last_address(self, host: str) -> Address | None:
+        """The address of the last connection to a host; None when there was none, or through the upstream proxy."""
+        return self._last.get(normal_host(host))
+
+    async def next_address(self, host: str, port: int) -> Address | None:
+        """Where the next connection to a host will go, as far as can be told: where the last one went, else what its
+        name says. None when it will not be made, or the upstream proxy decides."""
+        if self._upstream is not None:
+            return None
+        last = self.last_address(host)
+        if last is not None:
+            return last
+        addresses = await self.resolve(host, port)
+        return None if isinstance(addresses, Failure) else addresses[0]
+
     async def connect(self, host: str, port: int) -> socket.socket | Failure:
         """A connected, non-blocking socket to `host`; the caller owns it. Never raises for what the network does."""
         if self._upstream is not None:
@@ -110,13 +129,18 @@ class Egress:
         addresses = await self.resolve(host, port)
         if isinstance(addresses, Failure):
             return addresses
+        host = normal_host(host)
+        self._last.pop(host, None)
         sock = await self._open(addresses, port)
         if isinstance(sock, Failure):
             return sock
         peer = _peer(sock)
-        if peer is None or not self._permits(normal_host(host), peer, port):
+        if peer is None or not self._permits(host, peer, port):
             sock.close()
             return _blocked(host, port, f"connected to {peer}")
+        self._last[host] = peer
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
         return sock
 
     def _permits(self, host: str, address: Address, port: int) -> bool:

@@ -158,6 +158,19 @@ hosts = Table(
     ),
 )
 
+addresses = Table(
+    "addresses",
+    metadata,
+    #: An IP address, as text. Rows that say nothing any more are deleted by the tick.
+    Column("address", String(45), primary_key=True),
+    #: The only host that has asked; NULL: there were several.
+    Column("host", String(255)),
+    #: No request to this address may start earlier, whatever host it is for.
+    Column("next_at", BigInteger, nullable=False),
+    #: When the next host that is turned away shall ask again: each gets a time of its own.
+    Column("ask_again_at", BigInteger, nullable=False, server_default="0"),
+)
+
 urls = Table(
     "urls",
     metadata,

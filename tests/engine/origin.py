@@ -36,8 +36,8 @@ NOT_FOUND = answer("no", status="404 Not Found")
 
 
 @asynccontextmanager
-async def serve(handler: Handler) -> AsyncIterator[Origin]:
-    """Serve on a free port of 127.0.0.1. An empty answer resets the connection."""
+async def serve(handler: Handler, address: str = "127.0.0.1") -> AsyncIterator[Origin]:
+    """Serve on a free port of a loopback address. An empty answer resets the connection."""
     origin = Origin()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +57,7 @@ async def serve(handler: Handler) -> AsyncIterator[Origin]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, address, 0)
     origin.port = server.sockets[0].getsockname()[1]
     try:
         yield origin

@@ -102,6 +102,10 @@ class Store:
         (lease,) = (await self.frontier.lease(kind, 1)).leases
         return lease
 
+    async def hand_back(self, lease: Lease) -> None:
+        """Queue a URL again as if it had not been leased."""
+        await self.finisher.finish([Outcome(lease, UrlStatus.QUEUED, "turn", give_attempt_back=True)])
+
     async def urls_with_status(self, crawl_id: str) -> dict[str, str]:
         page = await self.records.read("local", crawl_id, cursor=0, limit=10_000, status=None)
         return {record.url: record.status for record in page.records}
