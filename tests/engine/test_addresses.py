@@ -17,8 +17,8 @@ from tests.engine.origin import NOT_FOUND, Handler, answer, serve
 
 NAMES = [f"n{number}.many.test" for number in range(200)]
 GAP_SECONDS = 0.2
-#: Requests that may come closer than that, in all: turns are kept, but a busy machine sends one sooner after the beginning of
-#: its turn and another one later.
+#: Requests that may come closer than that, in all: turns are kept, but a busy machine sends one sooner after the
+#: beginning of its turn and another one later.
 MOST_LATE = 3
 
 
