@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import psutil
+import pytest
 
 from tests.distributed.conftest import TOKEN, Cluster, wait_until
 from tests.faults.evidence import Evidence, find_in_rows, read_rows
@@ -130,6 +131,10 @@ class Rig:
         self.poller.crawl_ids.append(crawl_id)
         return crawl_id
 
+    def path(self, crawl_id: str, number: int = 0) -> str:
+        """The path of one page of a crawl's tree."""
+        return urlsplit(self.accepted[crawl_id]).path.removesuffix("0") + str(number)
+
     async def cancel(self, crawl_id: str) -> int:
         """DELETE it. Returns the HTTP status."""
         async with httpx.AsyncClient(headers=self.poller.headers, timeout=30) as client:
@@ -158,6 +163,19 @@ class Rig:
         finally:
             await connection.close()
         return result
+
+    async def found(self, query: str, what: str, seconds: float = 60) -> object:
+        """Wait until a query has a value that is neither NULL nor false, and return it."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            ends_at = time.monotonic() + seconds
+            while not (value := await connection.fetchval(query)):
+                if time.monotonic() > ends_at:
+                    pytest.fail(f"not within {seconds:g} s: {what}")
+                await asyncio.sleep(0.02)
+            return value
+        finally:
+            await connection.close()
 
     async def value(self, query: str) -> object:
         """The one value of a query."""

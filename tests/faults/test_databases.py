@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.faults.rig import LEASE_SECONDS, Rig
-from tests.faults.test_workers import leaf, post_held, started
+from tests.faults.test_workers import post_held, started
 from tests.servers import Server
 
 pytestmark = pytest.mark.chaos
@@ -91,7 +91,7 @@ async def test_x26_a_database_whose_clock_jumps(rig: Rig, seconds: int) -> None:
     held = await post_held(rig)
     crawl_id = next(iter(rig.accepted))
     await rig.execute(_JUMP.format(seconds))
-    await rig.until(lambda: rig.origin.count(leaf(rig, crawl_id, 5)) > 0, "the crawl goes on")
+    await rig.until(lambda: rig.origin.count(rig.path(crawl_id, 5)) > 0, "the crawl goes on")
     rig.origin.release()
     await rig.ended(seconds=60)
     assert rig.origin.count(held) <= 2

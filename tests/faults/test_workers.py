@@ -19,16 +19,11 @@ async def started(rig: Rig, *workers: str) -> None:
         await rig.start_worker(name)
 
 
-def leaf(rig: Rig, crawl_id: str, number: int) -> str:
-    """The path of one page of a crawl's tree."""
-    return urlsplit(rig.accepted[crawl_id]).path.removesuffix("0") + str(number)
-
-
 async def post_held(rig: Rig) -> str:
     """A crawl whose last page is asked for and gets no answer. Returns that page's path."""
     rig.origin.hold_next("3")
     crawl_id = await rig.post(size=7)
-    path = leaf(rig, crawl_id, 3)
+    path = rig.path(crawl_id, 3)
     await rig.until(lambda: rig.origin.count(path) == 1, "the held page is asked for")
     return path
 

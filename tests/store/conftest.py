@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -39,6 +40,11 @@ class Clock:
     def __call__(self) -> int:
         return wall_clock_ms() + self.offset_ms
 
+    @property
+    def sql(self) -> str:
+        """The same for Postgres."""
+        return f"(extract(epoch FROM clock_timestamp()) * 1000)::bigint + {self.offset_ms}"
+
     async def advance(self, milliseconds: int) -> None:
         self.offset_ms += milliseconds
         assert self.database is not None
@@ -47,8 +53,7 @@ class Clock:
                 await connection.execute(
                     text(
                         "CREATE OR REPLACE FUNCTION crawl_now() RETURNS bigint LANGUAGE sql VOLATILE AS "
-                        "$$ SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint "
-                        f"+ {self.offset_ms} $$"
+                        f"$$ SELECT {self.sql} $$"
                     )
                 )
 
@@ -141,8 +146,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
-    clock = Clock()
-    async with Database(store_url, clock=clock) as database:
+    async with open_store(store_url, Clock()) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_store(url: str, clock: Clock) -> AsyncIterator[Store]:
+    """A store on this migrated database."""
+    async with Database(url, clock=clock) as database:
         clock.database = database
         hosts = Hosts(database, default_delay_ms=500)
         yield Store(

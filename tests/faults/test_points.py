@@ -1,0 +1,62 @@
+"""A worker dies, sleeps or loses its database exactly at a named point of its work (X3), or exactly between its turn and
+its request (X23)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.faults.points import HOST, POINTS, install_points, locked, stuck
+from tests.faults.rig import LEASE_SECONDS, Rig
+from tests.faults.test_workers import started
+
+pytestmark = pytest.mark.chaos
+
+#: What was fetched and not written is fetched once more when its worker dies, nothing else ever is.
+LOST_WITH_THE_WORKER = {"after_fetch", "mid_children", "before_commit"}
+
+
+@pytest.mark.parametrize("how", ["kill", "pause", "break"])
+async def test_x3_a_fault_at_each_point_costs_one_fetch_at_most(rig: Rig, how: str) -> None:
+    await started(rig, "a", "b")
+    await install_points(rig)
+    fetched: dict[str, int] = {}
+    for name, point in POINTS.items():
+        async with point(rig) as worker:
+            match how:
+                case "kill":
+                    rig.kill_children(worker)
+                case "pause":
+                    rig.signal_tree(worker, signal.SIGSTOP)
+                case "break":
+                    rig.databases[worker].reset()
+        if how == "pause":
+            await asyncio.sleep(2 * LEASE_SECONDS)
+            rig.signal_tree(worker, signal.SIGCONT)
+        crawl_id = list(rig.accepted)[-1]
+        await rig.ended(crawl_id)
+        fetched[name] = rig.origin.count(rig.path(crawl_id))
+    lost = LOST_WITH_THE_WORKER if how == "kill" else set()
+    assert fetched == {name: 2 if name in lost else 1 for name in POINTS}
+    await rig.check()
+
+
+async def test_x23_a_worker_that_sleeps_between_its_turn_and_its_request_asks_anew(rig: Rig) -> None:
+    await started(rig, "a", "b")
+    await install_points(rig)
+    for _ in range(5):
+        async with locked(rig, "LOCK TABLE crawl_secrets IN ACCESS EXCLUSIVE MODE"):
+            crawl_id = await rig.post(host=HOST, size=1)
+            worker = await stuck(rig, "%FROM crawl_secrets%")
+            rig.signal_tree(worker, signal.SIGSTOP)
+        # The other worker takes the host's next turns, as fast as it may, while this one wakes up in between.
+        asked = len(rig.origin.pages())
+        await rig.post(host=HOST, size=15)
+        await rig.until(lambda asked=asked: len(rig.origin.pages()) > asked + 3, "the other one works")  # type: ignore[misc]
+        assert rig.origin.count(rig.path(crawl_id)) == 0
+        rig.signal_tree(worker, signal.SIGCONT)
+        await rig.ended()
+    evidence = await rig.check()
+    assert {crawl.status for crawl in evidence.crawls} == {"completed"}
