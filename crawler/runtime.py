@@ -224,7 +224,7 @@ class Runtime:
                 stack.callback(self._lock.close)
                 # Embedded, this process is the only one that migrates, and the only one that can hold leases.
                 await migrate.upgrade_async(self.settings.database)
-                await self._crawls.void_leases()
+                await self._crawls.expire_leases()
             stack.callback(self._egress.close)
             await stack.enter_async_context(self._fetcher)
             stack.push_async_callback(self._turns.close)

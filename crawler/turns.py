@@ -26,6 +26,9 @@ _LATE_SECONDS = 0.02
 #: The part of the interval in which a turn must be used. Nobody else gets the host's next turn before the whole of it
 #: has passed, and the rest is there to move that turn.
 _USABLE = 0.5
+#: A turn that was lost is followed by one with room for twice that delay. The longest room, seconds: a process that was
+#: paused is not slow.
+_MOST_ROOM_SECONDS = 2.0
 #: Where turns are lost again and again the last one is used all the same: without an end nothing would be fetched.
 _TURNS = 4
 
@@ -35,7 +38,8 @@ class _Turn:
     """The turn of a request that is about to leave."""
 
     host_id: int
-    began: float
+    #: When it was to leave at the latest.
+    ends: float
     interval_seconds: float
 
 
@@ -79,7 +83,7 @@ class Turns:
         while len(self._sent) > _REMEMBERED:
             self._sent.popitem(last=False)
         turn = self._turns.pop(host, None)
-        if turn is not None and now - turn.began > _LATE_SECONDS:
+        if turn is not None and now - turn.ends > _LATE_SECONDS:
             self._late[turn.host_id] = now + turn.interval_seconds
             if self._moving is None or self._moving.done():
                 self._moving = asyncio.create_task(self._move(), name="move turns")
@@ -119,19 +123,22 @@ class Turns:
         await self._wait_for_host(lease, urls.host_of(url))
 
     async def _wait_for_host(self, lease: Lease, host: str) -> None:
+        room_seconds = 0.0
         for _ in range(_TURNS):
             asked_at = self._monotonic()
-            place = await self._hosts.reserve(host)
+            place = await self._hosts.reserve(host, room_seconds=room_seconds)
             # The database's "now" was at some time between question and answer: from the answer on is never early.
             await asyncio.sleep(place.wait_seconds)
             await self._keep_apart(host, place.interval_seconds)
-            turn = _Turn(place.host_id, asked_at + place.wait_seconds, place.interval_seconds)
-            self._turns[host] = turn
-            if self._monotonic() - turn.began <= max(_LATE_SECONDS, _USABLE * turn.interval_seconds):
+            ends = asked_at + place.wait_seconds + room_seconds
+            self._turns[host] = _Turn(place.host_id, ends, place.interval_seconds)
+            late_seconds = self._monotonic() - ends
+            if late_seconds <= max(_LATE_SECONDS, _USABLE * place.interval_seconds):
                 return
             # The database is slow, the machine is busy, or the process was paused: the turn is gone, and perhaps
             # the lease too.
             await self._check(lease)
+            room_seconds = min(2 * (room_seconds + late_seconds), _MOST_ROOM_SECONDS)
 
     async def _keep_apart(self, host: str, interval_seconds: float) -> None:
         """Wait out what is left of the interval since this process's last request to the host."""

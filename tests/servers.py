@@ -71,6 +71,12 @@ class Server:
         assert self._process is not None, f"{self.name} is not running"
         return self._process.pid
 
+    def cpu_seconds(self) -> float:
+        """What it and its processes have used so far; those that have ended do not count."""
+        server = psutil.Process(self.pid)
+        times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
+
     def start(self) -> None:
         """Start and wait until it answers. Raises RuntimeError with the end of its log if it does not."""
         assert self._process is None, f"{self.name} is running already"

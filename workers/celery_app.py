@@ -63,6 +63,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_timeout=2,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A Redis that refuses writes (it is full, or a replica) is away like any other: by default it ends the worker.
+        broker_channel_error_retry=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

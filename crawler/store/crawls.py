@@ -310,19 +310,12 @@ class Crawls:
             await connection.execute(delete(crawls).where(crawls.c.id.in_(crawl_ids)))
             return len(ids) + len(crawl_ids)
 
-    async def void_leases(self) -> int:
-        """Take back every lease at once, attempts given back. Only where no other process can hold one: when the
-        embedded process starts, its predecessor's leases are void."""
-        statement = (
-            update(urls)
-            .where(urls.c.status == UrlStatus.LEASED)
-            .values(status=UrlStatus.QUEUED, lease_token=None, leased_until_at=None)
-            .returning(urls.c.host_id, urls.c.kind)
-        )
+    async def expire_leases(self) -> None:
+        """Let every lease run out now, so that the next tick takes it back, its attempt counted. Only where no other
+        process can hold one: when the embedded process starts, its predecessor is dead."""
+        statement = update(urls).where(urls.c.status == UrlStatus.LEASED).values(leased_until_at=0)
         async with self._database.write() as connection:
-            rows = (await connection.execute(statement)).all()
-            await wake(connection, self._database, {(row.host_id, row.kind) for row in rows})
-        return len(rows)
+            await connection.execute(statement)
 
 
 def is_kept() -> ColumnElement[bool]:

@@ -45,9 +45,10 @@ class Hosts:
         self._reserve = (
             update(hosts)
             .where(hosts.c.id == bindparam("host_id"))
-            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now()) + interval)
+            .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now()) + interval + bindparam("room_ms"))
             .returning(
-                (hosts.c.next_fetch_at - interval - now()).label("wait_ms"), interval.label("interval_ms")
+                (hosts.c.next_fetch_at - interval - bindparam("room_ms") - now()).label("wait_ms"),
+                interval.label("interval_ms"),
             )
         )
         #: Rows are locked in the order of their ids, here as in `wake`, so that nothing dead-locks.
@@ -79,11 +80,13 @@ class Hosts:
             self._ids.popitem(last=False)
         return ids
 
-    async def reserve(self, name: str) -> HostTurn:
-        """Take the next turn at a host for one more request."""
+    async def reserve(self, name: str, *, room_seconds: float = 0.0) -> HostTurn:
+        """Take the next turn at a host for one more request, which may leave up to `room_seconds` after its beginning:
+        the turn after it is as much later."""
         host_id = (await self.ensure([name]))[name]
+        parameters = {"host_id": host_id, "room_ms": round(room_seconds * 1000)}
         async with self._database.write() as connection:
-            row = (await connection.execute(self._reserve, {"host_id": host_id})).one()
+            row = (await connection.execute(self._reserve, parameters)).one()
         return HostTurn(host_id, max(0, row.wait_ms) / 1000, row.interval_ms / 1000)
 
     async def hold_back(self, seconds_by_host: Mapping[int, float]) -> None:

@@ -22,6 +22,7 @@ from tests.site.server import Site
 
 TOKEN = "test-token-of-the-cluster"
 START_SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
@@ -40,6 +41,8 @@ class Cluster:
     environment: dict[str, str]
     folder: Path
     port: int
+    #: Whose program is started.
+    tree: Path = ROOT
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     logs: list[IO[bytes]] = field(default_factory=list)
 
@@ -53,7 +56,8 @@ class Cluster:
         self.logs.append(log)
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", *arguments],
-            env=self.environment,
+            cwd=self.tree,
+            env={**self.environment, "PYTHONPATH": str(self.tree)},
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -120,7 +124,6 @@ def cluster(database_url: str, redis_url: str, tmp_path: Path, site: Site) -> It
         "CRAWL_TICK_SECONDS": "0.5",
         "CRAWL_PUMP_SECONDS": "5",
         "CRAWL_ALLOW_UNSANDBOXED": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     running = Cluster(environment, tmp_path, port)
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.distributed.conftest import ROOT
 from tests.faults.evidence import install_audit
 from tests.faults.origin import Origin
 from tests.faults.rig import Rig, make_cluster
@@ -26,10 +27,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 async def rig(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
     """A deployment without processes, whose database is recorded."""
+    async with open_rig(database_url, redis_url, tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def open_rig(
+    database_url: str, redis_url: str, folder: Path, *, tree: Path = ROOT
+) -> AsyncIterator[Rig]:
+    """The same for a database that is not of this version but of the one in `tree`."""
     await install_audit(database_url)
     with ExitStack() as stack:
         origin = stack.enter_context(Origin())
-        running = Rig(make_cluster(tmp_path, free_port(), origin), origin, database_url, redis_url, stack)
+        cluster = make_cluster(folder, free_port(), origin, tree)
+        running = Rig(cluster, origin, database_url, redis_url, stack)
         try:
             yield running
         finally:

@@ -29,6 +29,10 @@ CREATE TRIGGER urls_audit AFTER INSERT OR UPDATE OF status ON urls FOR EACH ROW 
 """
 
 
+#: Of the audit, as `Change` has them.
+CHANGE_COLUMNS = "url_id, was, became, reason, attempts, given_back, actor, at"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change of one URL, in the order in which they were committed per URL."""
@@ -111,29 +115,26 @@ async def read_rows(database_url: str) -> Evidence:
     """The database's part of the evidence."""
     connection = await asyncpg.connect(database_url)
     try:
-        crawls = [
-            Crawl(
-                row["id"],
-                row["status"],
-                row["url_limit"],
-                {
-                    name: row[name]
-                    for name in ("queued", "completed", "errored", "disallowed", "skipped", "cancelled")
-                },
-            )
-            for row in await connection.fetch("SELECT * FROM crawls")
-        ]
-        urls = [
-            Url(row["id"], row["crawl_id"], row["role"], row["url"], row["status"])
-            for row in await connection.fetch("SELECT * FROM urls")
-        ]
-        columns = "url_id, was, became, reason, attempts, given_back, actor, at"
+        crawls = [crawl_of(row) for row in await connection.fetch("SELECT * FROM crawls")]
+        urls = [url_of(row) for row in await connection.fetch("SELECT * FROM urls")]
         changes = [
-            Change(**dict(row)) for row in await connection.fetch(f"SELECT {columns} FROM audit ORDER BY id")
+            Change(**dict(row))
+            for row in await connection.fetch(f"SELECT {CHANGE_COLUMNS} FROM audit ORDER BY id")
         ]
     finally:
         await connection.close()
     return Evidence(crawls=crawls, urls=urls, changes=changes)
+
+
+def crawl_of(row: Any) -> Crawl:
+    """A row of `crawls`, of either database."""
+    counters = ("queued", "completed", "errored", "disallowed", "skipped", "cancelled")
+    return Crawl(row["id"], row["status"], row["url_limit"], {name: row[name] for name in counters})
+
+
+def url_of(row: Any) -> Url:
+    """A row of `urls`, of either database."""
+    return Url(row["id"], row["crawl_id"], row["role"], row["url"], row["status"])
 
 
 async def find_in_rows(database_url: str, text: str) -> list[str]:

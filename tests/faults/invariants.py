@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.faults.evidence import Change, Evidence, Url, Walk
+from tests.faults.origin import Request
 
 TERMINAL = frozenset({"completed", "errored", "disallowed", "skipped", "cancelled"})
 _MAX_ATTEMPTS = 3
@@ -132,18 +134,18 @@ def _place(url: Url) -> tuple[str, str]:
 
 
 def _intervals(evidence: Evidence) -> Iterator[str]:
-    by_host: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    by_host: dict[str, list[Request]] = defaultdict(list)
     for request in evidence.requests:
-        by_host[request.host].append((request.at, request.path))
+        by_host[request.host].append(request)
     for host, requests in by_host.items():
         interval = evidence.intervals.get(host, 0.0)
-        for (earlier, first), (later, second) in pairwise(sorted(requests)):
-            if first == "/robots.txt":
+        for earlier, later in pairwise(sorted(requests, key=attrgetter("at"))):
+            if earlier.path == "/robots.txt":
                 continue  # its Crawl-delay is not known before it is read
-            if later - earlier < interval - _TOLERANCE_SECONDS:
+            if later.at - earlier.at < interval - _TOLERANCE_SECONDS:
                 yield (
-                    f"I5 {host}: {second} came {later - earlier:.3f} s after {first} at {earlier:.3f}, "
-                    f"the interval is {interval}"
+                    f"I5 {host}: {later.path} of {later.actor} came {later.at - earlier.at:.3f} s after "
+                    f"{earlier.path} of {earlier.actor} at {earlier.at:.3f}, the interval is {interval}"
                 )
 
 

@@ -18,8 +18,8 @@ ADDRESS = "127.0.0.2"
 FORBIDDEN_ADDRESS = "127.0.0.3"
 HOSTS = ("h0.test", "h1.test", "h2.test")
 #: Seconds; h1's is in its robots.txt.
-DEFAULT_DELAY = 0.1
-INTERVALS = {"h0.test": DEFAULT_DELAY, "h1.test": 0.3, "h2.test": DEFAULT_DELAY}
+DEFAULT_DELAY = 0.2
+INTERVALS = {"h0.test": DEFAULT_DELAY, "h1.test": 0.4, "h2.test": DEFAULT_DELAY}
 
 #: Linux, asm-generic/socket.h: the kernel's time of arrival of what `recvmsg` returns.
 _SO_TIMESTAMPNS = 35
@@ -45,6 +45,8 @@ class Origin:
         #: What is answered instead of 200 to pages (never to robots.txt).
         self.status = 200
         self.retry_after: int | None = None
+        #: Stands at the end of every page.
+        self.padding = ""
         #: Page numbers that get no answer.
         self._held: set[str] = set()
         self._may_answer = threading.Condition()
@@ -166,7 +168,7 @@ class Origin:
         if n == 0:
             links.append(f"/{tag}/{size}/leak")
         anchors = "".join(f'<a href="{link}">{link}</a>' for link in links)
-        return _http(200, f"<title>{path}</title><h1>{path}</h1>{anchors}")
+        return _http(200, f"<title>{path}</title><h1>{path}</h1>{anchors}{self.padding}")
 
 
 def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float:

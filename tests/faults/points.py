@@ -16,6 +16,8 @@ from tests.faults.rig import Rig
 HOST = "h0.test"
 #: Advisory locks that the triggers below take, shared; a test that holds one alone makes them wait.
 _CHILDREN, _COMMIT = 4_711, 4_712
+#: Held alone, nobody's COMMIT of a new crawl is done.
+POSTS = 4_713
 
 _TRIGGERS = f"""
 CREATE FUNCTION wait_for() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -29,13 +31,14 @@ CREATE TRIGGER mid_children BEFORE INSERT ON urls FOR EACH ROW WHEN (NEW.seq = 3
 -- Deferred triggers run when COMMIT has been asked for: it will be done, whether or not somebody hears of it.
 CREATE CONSTRAINT TRIGGER in_commit AFTER UPDATE ON urls DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN (NEW.status = 'completed') EXECUTE FUNCTION wait_for({_COMMIT});
+CREATE CONSTRAINT TRIGGER in_post AFTER INSERT ON crawls DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    EXECUTE FUNCTION wait_for({POSTS});
 """
 
 
 async def install_points(rig: Rig) -> None:
-    """Prepare a migrated database for `POINTS`, and let robots.txt of their host be known."""
+    """Prepare a migrated database."""
     await rig.execute(_TRIGGERS)
-    await rig.ended(await rig.post(host=HOST, size=1))
 
 
 @asynccontextmanager

@@ -225,8 +225,8 @@ class Rig:
         assert left[1] == [], "I9: processes are left behind"
 
 
-def make_cluster(folder: Path, port: int, origin: Origin) -> Cluster:
-    """A deployment without processes; leases are short, so that faults cost seconds."""
+def make_cluster(folder: Path, port: int, origin: Origin, tree: Path) -> Cluster:
+    """A deployment of `tree` without processes; leases are short, so that faults cost seconds."""
     environment = {
         **os.environ,
         **origin.environment,
@@ -243,9 +243,8 @@ def make_cluster(folder: Path, port: int, origin: Origin) -> Cluster:
         "CRAWL_ADDRESS_REQUESTS_PER_SECOND": "0",
         "CRAWL_EGRESS_ALLOWED_PORTS": "1-65535",
         "CRAWL_ALLOW_UNSANDBOXED": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    return Cluster(environment, folder, port)
+    return Cluster(environment, folder, port, tree)
 
 
 def _port(url: str) -> int:

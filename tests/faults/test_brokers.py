@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import time
 
 import pytest
@@ -13,6 +15,10 @@ from tests.faults.test_workers import started
 from tests.servers import Server
 
 pytestmark = pytest.mark.chaos
+
+QUEUE = "crawl:crawl.static"
+#: Messages that were taken and not yet acknowledged, by tag.
+UNACKED = "crawl:unacked"
 
 
 async def test_x10_c43_c44_c45_doubled_forged_and_foreign_messages_change_nothing(rig: Rig) -> None:
@@ -34,6 +40,36 @@ async def test_x10_c43_c44_c45_doubled_forged_and_foreign_messages_change_nothin
     assert rig.children("a")
 
 
+async def test_x10_x11_a_real_message_five_times_and_one_that_nobody_acknowledged(rig: Rig) -> None:
+    await started(rig)
+    with Redis.from_url(rig.redis_url) as redis:
+        await rig.post(size=15)
+        await rig.until(lambda: redis.llen(QUEUE) == 1, "the ring is in Redis")
+        (message,) = redis.lrange(QUEUE, 0, -1)
+        redis.rpush(QUEUE, *[message] * 4)
+        await rig.start_worker("a")
+        await rig.until(lambda: len(rig.origin.pages()) > 3, "the crawl is under way")
+        # Acknowledged when it is taken: while the pump runs there is nothing that a visibility timeout could restore.
+        assert redis.hlen(UNACKED) == 0
+        await rig.ended()
+
+        # A worker that has taken a message, and dies before its child has accepted it.
+        rig.signal_tree("a", signal.SIGSTOP)
+        rig.cluster.processes["a"].send_signal(signal.SIGCONT)
+        await rig.post(host="h2.test", size=15)
+        await rig.until(lambda: redis.hlen(UNACKED) == 1, "the message is taken, and not acknowledged")
+        await asyncio.to_thread(rig.cluster.kill, "a")
+        (restored,) = redis.hvals(UNACKED)
+        await rig.start_worker("b")
+        await rig.until(lambda: rig.origin.pages()[-1].host == "h2.test", "the other crawl is under way")
+        # And then it comes back, as after the visibility timeout.
+        redis.lpush(QUEUE, json.dumps(json.loads(restored)[0]))
+        await rig.until(lambda: redis.llen(QUEUE) == 0, "it is taken once more")
+    evidence = await rig.check()
+    assert max(rig.origin.count(request.path) for request in rig.origin.pages()) == 1
+    assert {crawl.status for crawl in evidence.crawls} == {"completed"}
+
+
 async def test_x13_a_redis_that_forgets_everything_loses_nothing(rig: Rig) -> None:
     await started(rig, "a")
     await rig.start_scheduler()
@@ -52,12 +88,18 @@ async def test_x14_a_redis_that_is_full_costs_a_post_no_more_than_time(rig: Rig)
     with Redis.from_url(rig.redis_url) as redis:
         redis.config_set("maxmemory", "1mb")
         try:
+            # Full when they connect, and full when they try to write.
+            await rig.start_scheduler()
+            await rig.start_worker("b")
             began = time.monotonic()
             await rig.post(size=10)
             assert time.monotonic() - began < 3
-            await rig.check()
+            await rig.ended()
         finally:
             redis.config_set("maxmemory", "0")
+    await rig.post(size=10)
+    await rig.check()
+    assert all(process.poll() is None for process in rig.cluster.processes.values())
 
 
 async def test_x15_x21_a_broker_that_hangs_neither_holds_up_a_post_nor_the_crawl(rig: Rig) -> None:

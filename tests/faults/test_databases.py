@@ -78,6 +78,8 @@ async def test_x20_a_worker_cut_off_from_its_database_lets_go(rig: Rig) -> None:
 
 
 async def test_x24_a_slow_database_costs_pace_and_no_lease(rig: Rig) -> None:
+    # 0.3 s for each statement, of which a heartbeat has several: more than what the short leases of these tests allow.
+    rig.cluster.environment["CRAWL_LEASE_SECONDS"] = "12"
     await started(rig, "a")
     rig.databases["a"].delay(0.15)
     await rig.post(size=8)

@@ -1,5 +1,5 @@
-"""A worker dies, sleeps or loses its database exactly at a named point of its work (X3), or exactly between its turn and
-its request (X23)."""
+"""A worker dies, sleeps or loses its database exactly at a named point of its work (X3), or exactly between its turn
+and its request (X23)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ LOST_WITH_THE_WORKER = {"after_fetch", "mid_children", "before_commit"}
 async def test_x3_a_fault_at_each_point_costs_one_fetch_at_most(rig: Rig, how: str) -> None:
     await started(rig, "a", "b")
     await install_points(rig)
+    await rig.ended(await rig.post(host=HOST, size=1))  # robots.txt is known from now on
     fetched: dict[str, int] = {}
     for name, point in POINTS.items():
         async with point(rig) as worker:
@@ -46,6 +47,7 @@ async def test_x3_a_fault_at_each_point_costs_one_fetch_at_most(rig: Rig, how: s
 async def test_x23_a_worker_that_sleeps_between_its_turn_and_its_request_asks_anew(rig: Rig) -> None:
     await started(rig, "a", "b")
     await install_points(rig)
+    await rig.ended(await rig.post(host=HOST, size=1))  # robots.txt is known from now on
     for _ in range(5):
         async with locked(rig, "LOCK TABLE crawl_secrets IN ACCESS EXCLUSIVE MODE"):
             crawl_id = await rig.post(host=HOST, size=1)

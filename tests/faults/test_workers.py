@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from urllib.parse import urlsplit
 
 import pytest
+from redis import Redis
 
+from tests.faults.origin import HOSTS
 from tests.faults.rig import Rig
+from tests.servers import Server
 
 pytestmark = pytest.mark.chaos
+
+#: 10,000 crawls of one page each, as if posted while there were no workers.
+_HERD = """
+WITH herd AS (
+    INSERT INTO crawls (id, account_id, status, seed_url, options, kind, url_limit, max_depth, request_hash, created_at,
+                        deadline_at, queued, next_seq)
+    SELECT gen_random_uuid(), 'local', 'running', 'http://' || host || ':{port}/herd' || n || '/1/0', options,
+           'static', 1, 1, '', created_at, deadline_at, 1, 2
+    FROM (SELECT *, split_part(split_part(seed_url, '/', 3), ':', 1) AS host FROM crawls) c,
+         generate_series(1, 3333) n
+    RETURNING id, seed_url
+)
+INSERT INTO urls (crawl_id, seq, rank, role, url, url_key, host_id, kind, depth, status)
+SELECT herd.id, 1, 1, 'page', seed_url, left(md5(seed_url), 22), hosts.id, 'static', 0, 'queued'
+FROM herd, hosts WHERE hosts.name = split_part(split_part(seed_url, '/', 3), ':', 1);
+UPDATE hosts SET waiting_static = true;
+"""
 
 
 async def started(rig: Rig, *workers: str) -> None:
@@ -114,3 +135,51 @@ async def test_x37_a_kill_soon_after_a_stop_is_a_kill(rig: Rig) -> None:
     await rig.until(lambda: rig.origin.count(held) == 2, "it is asked for again")
     rig.origin.release()
     await rig.check()
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT], [signal.SIGQUIT]])
+async def test_x37_other_ways_to_stop_lose_nothing_either(rig: Rig, signals: list[signal.Signals]) -> None:
+    await started(rig, "a")
+    held = await post_held(rig)
+    below = rig.children("a")
+    worker = rig.cluster.processes["a"]
+    for signum in signals:
+        worker.send_signal(signum)
+    rig.origin.release()
+    await rig.until(lambda: worker.poll() is not None, "the worker is gone")
+    await rig.until(lambda: not any(process.is_running() for process in below), "and all below it")
+    await rig.start_worker("b")
+    await rig.check()
+    assert rig.origin.count(held) <= 2
+
+
+async def test_x40_a_herd_of_crawls_that_waited_for_workers(rig: Rig, postgres_server: Server) -> None:
+    await started(rig)
+    for host in HOSTS:
+        await rig.post(host=host, size=1)
+    await rig.execute(_HERD.format(port=rig.origin.port))
+    names = ("a", "b", "c", "d")
+    for name in names:
+        await rig.start_worker(name, wait=False)
+    await rig.until(lambda: len(rig.origin.pages()) > 10, "work has begun")
+    began, spent = time.monotonic(), postgres_server.cpu_seconds()
+    longest = 0
+    with Redis.from_url(rig.redis_url) as redis:
+
+        def watched() -> bool:
+            nonlocal longest
+            longest = max(longest, redis.llen("crawl:crawl.static"))
+            return len(rig.origin.pages()) > 200
+
+        await rig.until(watched, "200 pages")
+    # A ring that is not taken is not repeated for each crawl that waits, nor is one asked for by each.
+    assert longest < 50
+    assert postgres_server.cpu_seconds() - spent < time.monotonic() - began
+    for name in names:
+        await asyncio.to_thread(rig.cluster.stop, name, signal.SIGTERM)
+    # What has not ended by now is not waited for.
+    rig.poller.crawl_ids.clear()
+    rig.accepted.clear()
+    await rig.execute("DELETE FROM crawls WHERE status = 'running'")
+    evidence = await rig.check()
+    assert len(evidence.crawls) > 100
