@@ -96,14 +96,14 @@ class Database:
         """One transaction: committed at the end of the block, rolled back by an exception.
 
         Raises Unavailable when the database cannot be reached, is busy or is full."""
-        with _translated_errors():
+        with translated_errors():
             async with self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for statements that change nothing. Raises Unavailable like `write`."""
-        with _translated_errors():
+        with translated_errors():
             async with self._reader.connect() as connection:
                 yield connection
 
@@ -189,8 +189,8 @@ def prepare_sqlite(engine: AsyncEngine, *, begin: str, clock: Callable[[], int])
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
-    """The only place that knows the drivers' exceptions: those that mean "away" become Unavailable."""
+def translated_errors() -> Iterator[None]:
+    """The only place that knows the drivers' exceptions: those that mean "away" or "in use" become Unavailable."""
     try:
         yield
     except (PoolTimeoutError, OSError, TimeoutError) as error:
@@ -200,6 +200,8 @@ def _translated_errors() -> Iterator[None]:
     except DBAPIError as error:
         # asyncpg reports shutdown, recovery, too many connections and a full disk as plain DBAPIErrors.
         state = str(getattr(error.orig, "sqlstate", "") or "")
+        if state == "55P03":
+            raise Unavailable("The tables of the database are in use; nothing was changed.") from error
         if error.connection_invalidated or state[:2] in {"08", "53", "57"} or state == "25P03":
             raise Unavailable("The database is not available.") from error
         raise

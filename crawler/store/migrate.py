@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import migrations
-from crawler.store.database import Database, async_url, prepare_sqlite, wall_clock_ms
+from crawler.store.database import Database, async_url, prepare_sqlite, translated_errors, wall_clock_ms
 
 #: Any constant: two migrators on one Postgres take turns.
 _ADVISORY_LOCK = 7_239_114
@@ -40,7 +40,8 @@ async def current(database: Database) -> str:
 
 
 async def upgrade_async(url: str) -> None:
-    """Run the migrations that are missing, each in one transaction."""
+    """Run the migrations that are missing, all in one transaction. Raises Unavailable when the database is away, or so
+    busy that they cannot have their locks."""
     parsed = async_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -49,9 +50,10 @@ async def upgrade_async(url: str) -> None:
         # SQLite can do DDL in a transaction, its Python driver only when we begin it.
         prepare_sqlite(engine, begin="BEGIN IMMEDIATE", clock=wall_clock_ms)
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_upgrade)
-            await connection.commit()
+        with translated_errors():
+            async with engine.connect() as connection:
+                await connection.run_sync(_upgrade)
+                await connection.commit()
     finally:
         await engine.dispose()
 

@@ -80,6 +80,9 @@ async def before_dial(rig: Rig) -> AsyncIterator[str]:
         )
         crawl_id = await rig.post(host=HOST, size=7)
         await stuck(rig, "%FROM crawl_secrets%")
+        await rig.found(
+            f"SELECT next_fetch_at < crawl_now() FROM hosts WHERE name = '{HOST}'", "a turn is over"
+        )
         async with locked(rig, f"SELECT 1 FROM hosts WHERE name = '{HOST}' FOR UPDATE"):
             await until_dialled.aclose()
             name = await stuck(rig, "UPDATE hosts%")

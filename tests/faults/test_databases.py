@@ -78,13 +78,22 @@ async def test_x20_a_worker_cut_off_from_its_database_lets_go(rig: Rig) -> None:
 
 
 async def test_x24_a_slow_database_costs_pace_and_no_lease(rig: Rig) -> None:
-    # 0.3 s for each statement, of which a heartbeat has several: more than what the short leases of these tests allow.
-    rig.cluster.environment["CRAWL_LEASE_SECONDS"] = "12"
+    # 0.3 s for each question, and a new connection asks ten: the short leases of these tests have no time for that.
+    rig.cluster.environment |= {"CRAWL_LEASE_SECONDS": "20", "CRAWL_PUMP_SECONDS": "30"}
+    rig.cluster.environment |= {"CRAWL_FIRST_BYTE_TIMEOUT_SECONDS": "90", "CRAWL_FETCH_TIMEOUT_SECONDS": "90"}
     await started(rig, "a")
     rig.databases["a"].delay(0.15)
-    await rig.post(size=8)
+    rig.origin.hold_next("0")
+    crawl_id = await rig.post(size=3)
+    leased = "SELECT leased_until_at FROM urls WHERE status = 'leased' AND role = 'page'"
+    await rig.until(lambda: rig.origin.count(rig.path(crawl_id)) == 1, "the page is asked for")
+    until = await rig.found(leased, "its lease is there")
+    # Held on to for longer than a lease lasts.
+    await rig.found(f"{leased} AND leased_until_at > {until} + 25000", "the lease is extended")
+    rig.origin.release()
     evidence = await rig.check()
     assert not [change for change in evidence.changes if change.reason == "worker_lost"]
+    assert rig.origin.count(rig.path(crawl_id)) == 1
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])
