@@ -93,7 +93,7 @@ class Embedded:
         for crawl_id in self.accepted:
             await asyncio.to_thread(
                 wait_until,
-                lambda crawl_id=crawl_id: self.poller.status(crawl_id) not in {"", "running"},
+                lambda crawl_id=crawl_id: self.poller.status(crawl_id) not in {"", "running"},  # type: ignore[misc]
                 f"the end of crawl {crawl_id}",
             )
         with closing(sqlite3.connect(self.file, timeout=30)) as database:

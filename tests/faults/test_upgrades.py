@@ -15,9 +15,10 @@ import asyncpg
 import pytest
 
 from crawler.store.migrate import head
+from tests.distributed.conftest import ROOT
 from tests.faults.conftest import open_rig
 from tests.faults.points import locked
-from tests.faults.previous import ROOT, migrate, unpack_previous
+from tests.faults.previous import migrate, unpack_previous
 from tests.faults.rig import Rig
 
 pytestmark = pytest.mark.chaos
@@ -121,7 +122,7 @@ async def longest_gap(rig: Rig, began: float) -> float:
         )
     finally:
         await connection.close()
-    times = [began, *(row["at"] for row in leased)]
+    times: list[float] = [began, *(row["at"] for row in leased)]
     return max(later - earlier for earlier, later in pairwise(times))
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -246,7 +246,9 @@ class FrontierMachine(RuleBasedStateMachine):
             urls, hosts, urls.c.host_id == hosts.c.id
         )
         async with self.store.database.read() as connection:
-            found_rows = await connection.execute(statement.where(urls.c.crawl_id.in_(self.mine)))
+            found_rows: Iterable[Row[Any]] = await connection.execute(
+                statement.where(urls.c.crawl_id.in_(self.mine))
+            )
             return {row.id: row for row in found_rows}
 
     async def crawl_rows(self) -> dict[str, Row[Any]]:
