@@ -14,18 +14,24 @@ from tests.distributed.conftest import ROOT
 
 
 def unpack_previous(folder: Path) -> Path:
-    """The tree of the last commit that does not know the newest migration, so the newest that runs on a database
+    """The tree of the newest commit that does not know the newest migration, so the last version that ran on a database
     without it. Skips the test where there is no history to take it from."""
-    (newest,) = (ROOT / "migrations" / "versions").glob(f"{head()}_*.py")
-    added = _git("log", "--diff-filter=A", "--format=%H", "--", str(newest.relative_to(ROOT))).split()
-    if not added or not _git("rev-parse", "--verify", "--quiet", f"{added[-1]}^"):
-        pytest.skip("the history does not reach back to a version before the newest migration")
+    commit = next((commit for commit in _git("rev-list", "HEAD").split() if _is_previous(commit)), None)
+    if commit is None:
+        pytest.skip("there is no history that reaches back to a version before the newest migration")
     archive = folder / "previous.tar"
     tree = folder / "previous"
     tree.mkdir()
-    _git("archive", "--output", str(archive), f"{added[-1]}^")
+    _git("archive", "--output", str(archive), commit)
     subprocess.run(["tar", "-xf", archive, "-C", tree], check=True)
     return tree
+
+
+def _is_previous(commit: str) -> bool:
+    """Whether it has migrations, one of each number, and not the newest."""
+    names = _git("ls-tree", "--name-only", f"{commit}:migrations/versions").split()
+    numbers = [name.partition("_")[0] for name in names if name.endswith(".py")]
+    return bool(numbers) and len(set(numbers)) == len(numbers) and head() not in numbers
 
 
 def migrate(tree: Path, database_url: str) -> subprocess.Popen[bytes]:
