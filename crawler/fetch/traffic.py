@@ -44,6 +44,8 @@ class Traffic:
         self.error_text = ""
         #: `net::ERR_…` that ended the document in the tab before its end.
         self.broken_text = ""
+        #: How many there were so far, but for streams.
+        self.requests = 0
         #: On the wire, of all answers that are complete.
         self.wire_bytes = 0
         #: Types of requests (Network.ResourceType) by request id.
@@ -154,7 +156,11 @@ class Traffic:
     def _on_request(self, event: dict[str, Any]) -> None:
         request_id: str = event["requestId"]
         self.types[request_id] = event.get("type", "Other")
-        (self._streams if self.types[request_id] in _STREAMS else self._open).add(request_id)
+        if self.types[request_id] in _STREAMS:
+            self._streams.add(request_id)
+        else:
+            self._open.add(request_id)
+            self.requests += 1
         if self._is_main_document(event):
             self._pending = request_id
         self._changed.set()

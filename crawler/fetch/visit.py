@@ -1,9 +1,9 @@
 """One URL in one tab: go there, wait, read. Every wait is bounded; expected ends are values.
 
-When a page counts as complete: first what the caller asked for
-(`waitUntil`, by default `domcontentloaded`), then until no request was open for 60 ms and the document was not
-changed for 40 ms, at the latest after `settle_seconds`. A client-side redirect that has begun is followed to its
-end. What a page adds later, by a timer for example, needs `waitForSelector` or `waitForTimeout`.
+When a page counts as complete: first what the caller asked for (`waitUntil`, by default `domcontentloaded`), then
+until no request was open for 60 ms and the document was not changed for the last 40 of them, at the latest after
+`settle_seconds`. A client-side redirect that has begun is followed to its end. What a page adds later, by a timer
+for example, needs `waitForSelector` or `waitForTimeout`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from crawler.settings import Settings
 OnDocument = Callable[[str], Awaitable[Refusal | None]]
 
 MAX_TITLE_CHARS = 1024
-_NETWORK_QUIET = timedelta(milliseconds=60)
+#: Both together, one after the other, since requests are counted during the second too.
+_NETWORK_QUIET = timedelta(milliseconds=20)
 _DOCUMENT_QUIET = timedelta(milliseconds=40)
 _SELECTOR_INTERVAL = timedelta(milliseconds=100)
 #: A document whose renderer does not answer for so long is in an endless loop.
@@ -180,26 +181,29 @@ class _Visit:
             title=MAX_TITLE_CHARS,
             links=self._settings.max_links_per_page,
         )
-        settle = timedelta(seconds=self._settings.settle_seconds)
+        longest = timedelta(seconds=self._settings.settle_seconds)
+        clock = asyncio.get_running_loop().time
+        settled_at = clock() + longest.total_seconds()
         while True:
-            await self._settle(settle)
+            await self._settle(max(0.0, settled_at - clock()))
             over = self._over()
             if over is not None:
                 return over
-            loader = self._traffic.loader
+            loader, requests = self._traffic.loader, self._traffic.requests
             try:
-                async with asyncio.timeout((settle + _READ_TIMEOUT).total_seconds()):
-                    snapshot = await self._tab.read(limits, _DOCUMENT_QUIET, settle)
+                async with asyncio.timeout((longest + _READ_TIMEOUT).total_seconds()):
+                    snapshot = await self._tab.read(limits, _DOCUMENT_QUIET, longest)
             except TimeoutError:
                 return Failure(ErrorCode.TIMEOUT, "the document does not answer")
-            moved = self._traffic.navigating or self._traffic.loader != loader
-            if not moved:
+            if self._traffic.navigating or self._traffic.loader != loader:
+                # The number of documents is limited in `admit`, so this ends.
+                settled_at = clock() + longest.total_seconds()
+            elif self._traffic.requests == requests or clock() >= settled_at:
                 return snapshot
-            # The number of documents is limited in `admit`, so this ends.
 
-    async def _settle(self, longest: timedelta) -> None:
+    async def _settle(self, longest_seconds: float) -> None:
         try:
-            async with asyncio.timeout(longest.total_seconds()):
+            async with asyncio.timeout(longest_seconds):
                 await self._traffic.quiet(_NETWORK_QUIET)
         except TimeoutError:
             if not self._traffic.navigating:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from aiohttp import web
 
-from crawler.fetch.render_options import Cookie, Credentials, RenderOptions, Tag, Viewport
+from crawler.fetch.render_options import Cookie, Credentials, RenderOptions, SelectorWait, Tag, Viewport
 from crawler.model import ErrorCode
 from crawler.patterns import BadPattern, RequestPattern
 from tests.render.conftest import Origin, Rendering, html, redirect
@@ -106,6 +106,31 @@ async def test_f17_viewport_media_and_referrer(renderer: Rendering, site: Origin
     page = await renderer.page(site.url(), options, crawl_id="other")
     assert page.title == "600,400,2,true,http://from.test/"
     await renderer.renderer.close_crawl("other")
+
+
+async def test_f17_a_page_has_its_full_size_however_small_it_is_painted(
+    renderer: Rendering, site: Origin
+) -> None:
+    site.routes["/"] = """<meta name=viewport content='width=device-width'><body style="margin: 0">
+        <p id=edge style="position: absolute; right: 0; bottom: 0; width: 9px; height: 9px; margin: 0"></p>
+        <script>
+          const edge = document.getElementById('edge');
+          new IntersectionObserver(([seen]) => requestAnimationFrame(() => {
+            const box = edge.getBoundingClientRect();
+            document.title = [seen.isIntersecting, screen.orientation.type, screen.width, visualViewport.scale,
+              devicePixelRatio, box.right, box.bottom].join();
+          })).observe(edge);
+        </script>"""
+    wait = SelectorWait("title:not(:empty)")
+    page = await renderer.page(site.url(), RenderOptions(wait_for_selector=wait))
+    assert page.title == "true,landscape-primary,1920,1,1,1920,1080"
+    phone = RenderOptions(
+        viewport=Viewport(390, 844, device_scale_factor=3.0, is_mobile=True, has_touch=True),
+        wait_for_selector=wait,
+    )
+    page = await renderer.page(site.url(), phone, crawl_id="phone")
+    assert page.title == "true,portrait-primary,390,1,3,390,844"
+    await renderer.renderer.close_crawl("phone")
 
 
 async def test_f17_tags_are_added(renderer: Rendering, site: Origin) -> None:

@@ -204,6 +204,23 @@ async def test_f1_an_answer_that_takes_a_while_is_waited_for(renderer: Rendering
     assert (await renderer.page(site.url())).title == "slow data"
 
 
+async def test_f1_a_request_that_begins_while_the_page_is_read_is_waited_for(
+    renderer: Rendering, site: Origin
+) -> None:
+    site.routes["/"] = """<script>
+        fetch('/one').then(() => setTimeout(async () => {
+          document.title = await (await fetch('/two')).text();
+        }, 35))</script>"""
+    site.routes["/one"] = web.Response(text="1")
+
+    async def slowly(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.2)
+        return web.Response(text="both")
+
+    site.routes["/two"] = slowly
+    assert (await renderer.page(site.url())).title == "both"
+
+
 async def test_f1_content_by_a_timer_needs_a_wait(renderer: Rendering, site: Origin) -> None:
     site.routes["/"] = "<script>setTimeout(() => document.body.innerHTML = '<p id=late>late', 3000)</script>"
     assert "late</p>" not in (await renderer.page(site.url())).html
