@@ -40,7 +40,7 @@ class Backend:
 
 @contextmanager
 def open_backend() -> Iterator[Backend]:
-    """Start both servers. Postgres waits for the disk, as it does by itself."""
+    """Start both servers. Postgres is set up as in docker-compose.yml, and waits for the disk."""
     with servers.postgres(durable=True) as postgres, servers.redis() as redis:
         asyncio.run(_execute(postgres.url, f"CREATE DATABASE {_TEMPLATE}"))
         asyncio.run(upgrade_async(_named(postgres.url, _TEMPLATE)))

@@ -153,7 +153,15 @@ def _crawl_static(
     settings = {"default_delay": 0, "host_concurrency": _STATIC_CONCURRENCY, "markdown": converter}
 
     def run() -> Run:
-        crawled = service.crawl(backend, [body], kind=Kind.STATIC, processes=_PROCESSES, settings=settings)
+        crawled = service.crawl(
+            backend,
+            [body],
+            kind=Kind.STATIC,
+            processes=_PROCESSES,
+            settings=settings,
+            # The raw loop's converters are there before it begins, so ours are too.
+            warm_up=body | {"limit": _STATIC_CONCURRENCY},
+        )
         return crawled.run
 
     return run

@@ -156,7 +156,7 @@ class Server:
 def postgres(*, durable: bool = False) -> Iterator[Server]:
     """A fresh Postgres cluster; `url` names its database `postgres` and a superuser with a random password.
 
-    `durable`: set up as Postgres does by itself, so that a commit waits for the disk."""
+    `durable`: set up as in docker-compose.yml, so that a commit waits for the disk."""
     with private_folder("postgres") as (folder, user):
         initdb = usable(required("initdb").resolve(), folder, user)
         data, password_file, password = folder / "data", folder / "password", secrets.token_hex(16)
@@ -177,7 +177,9 @@ def postgres(*, durable: bool = False) -> Iterator[Server]:
         settings = {
             "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "",
         }  # fmt: skip
-        if not durable:
+        if durable:
+            settings |= {"max_connections": "300", "shared_buffers": "256MB"}
+        else:
             settings |= {
                 "fsync": "off", "full_page_writes": "off", "max_connections": "200", "shared_buffers": "128MB",
             }  # fmt: skip
