@@ -56,13 +56,21 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Math:
-    """A formula in TeX."""
+    """A formula in TeX; `is_display`: on a line of its own."""
 
     tex: str
+    is_display: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CodeLine:
+    """A line of a code block, where there is no place for the block. Its blanks count."""
+
+    text: str
 
 
 #: Text is as in HTML: white space still stands for itself and nothing is escaped.
-Inline = str | Mark | End | Image | Break | Checkbox | Meaning | Math
+Inline = str | Mark | End | Image | Break | Checkbox | Meaning | Math | CodeLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +107,9 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`start` is None for bullets."""
+    """`numbers` are those of the items as the page shows them, None for bullets."""
 
-    start: int | None
+    numbers: list[int] | None
     items: list[list[Block]]
 
 
@@ -127,12 +135,11 @@ def _flatten_one(block: Block, separator: Inline) -> list[Inline]:
         case Paragraph(text=text) | Heading(text=text):
             return text
         case Code(text=code):
-            mark = Mark("code")
-            return join([[mark, line, End(mark)] for line in code.split("\n")], separator)
+            return join([[CodeLine(line)] for line in code.split("\n") if line], separator)
         case Quote(blocks=blocks):
             return flatten(blocks, separator)
-        case Listing(start=start, items=items):
-            bullets = ("• " if start is None else f"{start + index}. " for index in range(len(items)))
+        case Listing(numbers=numbers, items=items):
+            bullets = ["• "] * len(items) if numbers is None else [f"{number}. " for number in numbers]
             parts = zip(bullets, items, strict=True)
             return join([[bullet, *flatten(item, separator)] for bullet, item in parts], separator)
         case Table(header=header, rows=rows):

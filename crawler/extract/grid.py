@@ -42,23 +42,38 @@ class Cell:
 
 
 @dataclass(slots=True)
+class Row:
+    """`section` is the tag that the row is in; `group` is the same for all rows in that very element."""
+
+    section: str
+    group: int
+    cells: list[Cell] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Grid:
     """The rows of one table while it is read."""
 
     is_presentation: bool
-    rows: list[list[Cell]] = field(default_factory=list)
-    has_head: bool = False
+    rows: list[Row] = field(default_factory=list)
 
     def to_blocks(self) -> list[Block]:
         """The table, or what its cells hold one after the other where the table only laid out the page."""
-        rows = [row for row in self.rows if any(cell.blocks for cell in row)]
+        # A foot is shown below, wherever it is written.
+        ordered = sorted(self.rows, key=lambda row: row.section == "tfoot")
+        placed = [
+            (row, row_starts)
+            for row, row_starts in zip(ordered, _place(ordered), strict=True)
+            if any(cell.blocks for cell in row.cells)
+        ]
+        rows = [row.cells for row, _ in placed]
         cells = [cell for row in rows for cell in row]
         if not cells:
             return []
         if self._is_layout(cells):
             return [block for cell in cells for block in cell.blocks]
         texts = [[flatten(cell.blocks, Break()) for cell in row] for row in rows]
-        starts = _place(rows)
+        starts = [row_starts for _, row_starts in placed]
         columns = sorted({start for row in starts for start in row})
         if len(columns) * len(rows) > 4 * len(cells) + 1000:
             # Far more places than cells: as a grid it would be larger than the page by any factor.
@@ -70,31 +85,34 @@ class Grid:
             for start, cell, text in zip(row_starts, row, row_texts, strict=True):
                 line[index[start]] = text
                 aligns[index[start]] = aligns[index[start]] or cell.align
-        has_header = all(cell.is_header for cell in rows[0]) or (self.has_head and rows[0] is self.rows[0])
+        has_header = all(cell.is_header for cell in rows[0]) or placed[0][0].section == "thead"
         return [Table(grid[0], grid[1:], aligns) if has_header else Table([], grid, aligns)]
 
     def _is_layout(self, cells: list[Cell]) -> bool:
         if self.is_presentation or len(cells) == 1:
             return True
-        if self.has_head or any(cell.is_header for cell in cells):
+        if any(row.section == "thead" for row in self.rows) or any(cell.is_header for cell in cells):
             return False
         return any(
             len(cell.blocks) > 2 or isinstance(block, _LAYOUT) for cell in cells for block in cell.blocks
         )
 
 
-def _place(rows: list[list[Cell]]) -> list[list[int]]:
+def _place(rows: list[Row]) -> list[list[int]]:
     """The column in which each cell begins ("forming a table", HTML Standard 4.9.12)."""
-    spanning = sum(cell.rowspan > 1 for row in rows for cell in row)
+    spanning = sum(cell.rowspan > 1 for row in rows for cell in row.cells)
     honours_rowspan = spanning * len(rows) <= MAX_PLACING
     starts: list[list[int]] = []
     #: Places taken by cells from rows above: first column, column after the last, rows still to come.
     taken: list[tuple[int, int, int]] = []
+    group: int | None = None
     for row in rows:
+        if row.group != group:
+            group, taken = row.group, []
         column = 0
         row_starts: list[int] = []
         below = [(first, end, left - 1) for first, end, left in taken if left > 1]
-        for cell in row:
+        for cell in row.cells:
             for first, end, _ in taken:
                 if first <= column < end:
                     column = end

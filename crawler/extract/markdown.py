@@ -100,7 +100,7 @@ def _interrupts(previous: Block | None, block: Block) -> bool:
     if isinstance(previous, Heading | Code | Rule) or isinstance(block, Heading | Code):
         return True
     if isinstance(block, Listing):
-        return not isinstance(previous, Listing) and block.start in (None, 1) and bool(block.items[0])
+        return not isinstance(previous, Listing) and (block.numbers or [1])[0] == 1 and bool(block.items[0])
     return isinstance(block, Quote) and not isinstance(previous, Quote)
 
 
@@ -119,18 +119,20 @@ def _write(block: Block, *, alternates: bool) -> str:
             return "---"
         case Quote(blocks):
             return "> " + _join(blocks, is_tight=False).replace("\n", "\n> ").replace("\n> \n", "\n>\n")
-        case Listing(start, items):
-            return _write_list(start, items, alternates=alternates)
+        case Listing():
+            return _write_list(block, alternates=alternates)
         case Table(header, rows, aligns):
             return _write_table(header, rows, aligns)
 
 
-def _write_list(start: int | None, items: Sequence[Sequence[Block]], *, alternates: bool) -> str:
-    is_tight = not any(_is_loose(item) for item in items)
-    bullet = ("-" if alternates else "*") if start is None else (")" if alternates else ".")
+def _write_list(listing: Listing, *, alternates: bool) -> str:
+    is_tight = not any(_is_loose(item) for item in listing.items)
+    if listing.numbers is None:
+        markers = ["-" if alternates else "*"] * len(listing.items)
+    else:
+        markers = [f"{number}{')' if alternates else '.'}" for number in listing.numbers]
     lines: list[str] = []
-    for index, item in enumerate(items):
-        marker = bullet if start is None else f"{start + index}{bullet}"
+    for marker, item in zip(markers, listing.items, strict=True):
         indent = " " * (len(marker) + 1)
         text = _NEW_LINE.sub("\n" + indent, _join(item, is_tight=is_tight))
         lines.append(f"{marker} {text}".rstrip(" "))

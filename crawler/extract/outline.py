@@ -19,16 +19,14 @@ from crawler.extract.blocks import (
     Heading,
     Image,
     Inline,
-    Listing,
     Mark,
     Math,
-    Meaning,
     Paragraph,
     Quote,
     flatten,
-    join,
 )
-from crawler.extract.grid import Cell, Grid
+from crawler.extract.grid import Cell, Grid, Row
+from crawler.extract.lists import Items, define
 
 #: Levels of lists, quotes and tables that are kept; CommonMark renderers give up at 20 to 100.
 MAX_NESTING = 20
@@ -43,7 +41,7 @@ class _Frame:
     """An open block: what it holds so far."""
 
     blocks: list[Block] = field(default_factory=list)
-    items: list[list[Block]] | None = None
+    items: Items | None = None
     grid: Grid | None = None
     definitions: list[tuple[bool, list[Block]]] | None = None
 
@@ -161,29 +159,30 @@ class Outline:
 
         return end
 
-    def start_list(self, start: int | None) -> Leave:
+    def start_list(self, items: Items) -> Leave:
         if not self._nest():
             return self._contain()
-        self._open(_Frame(items=[]))
+        self._open(_Frame(items=items))
 
         def end() -> None:
             self._nesting -= 1
-            frame = self._close()
-            assert frame.items is not None
-            _adopt(frame, frame.items)
-            if frame.items:
-                self.add_block(Listing(start, frame.items))
+            items.adopt(self._close().blocks)
+            if items.items:
+                self.add_block(items.to_block())
 
         return end
 
-    def start_item(self) -> Leave:
-        items = self._frames[-1].items
+    def start_item(self, value: int | None) -> Leave:
+        """`value` is the number that the item gives itself."""
+        frame = self._frames[-1]
+        items = frame.items
         if items is None:
             return self._contain()
         self.end_text()
-        _adopt(self._frames[-1], items)
+        items.adopt(frame.blocks)
+        frame.blocks = []
         self._open(_Frame())
-        return lambda: items.append(self._close().blocks)
+        return lambda: items.add(self._close().blocks, value)
 
     def start_table(self, *, is_presentation: bool) -> Leave:
         if not self._nest():
@@ -200,20 +199,20 @@ class Outline:
 
         return end
 
-    def start_row(self, *, is_head: bool) -> Leave:
+    def start_row(self, section: str, group: int) -> Leave:
+        """`section` is the tag around the row, `group` tells apart two with the same tag."""
         grid = self._frames[-1].grid
         if grid is not None:
-            grid.rows.append([])
-            grid.has_head = grid.has_head or is_head
+            grid.rows.append(Row(section, group))
         return self._contain()
 
     def start_cell(self, *, is_header: bool, colspan: int, rowspan: int, align: Align) -> Leave:
         grid = self._frames[-1].grid
         if grid is None or not grid.rows:
             return self._contain()
-        row = grid.rows[-1]
+        cells = grid.rows[-1].cells
         self._open(_Frame())
-        return lambda: row.append(Cell(self._close().blocks, is_header, colspan, rowspan, align))
+        return lambda: cells.append(Cell(self._close().blocks, is_header, colspan, rowspan, align))
 
     def start_definitions(self) -> Leave:
         if not self._nest():
@@ -225,7 +224,7 @@ class Outline:
             frame = self._close()
             assert frame.definitions is not None
             self._frames[-1].blocks += frame.blocks
-            self._frames[-1].blocks += _define(frame.definitions)
+            self._frames[-1].blocks += define(frame.definitions)
 
         return end
 
@@ -267,43 +266,3 @@ class Outline:
 
 def _nothing() -> None:
     """What ends with a mark that is open already: nothing."""
-
-
-def _adopt(frame: _Frame, items: list[list[Block]]) -> None:
-    """Give what lies in a list between its items to the item before: that is where it is shown."""
-    if not frame.blocks:
-        return
-    if items:
-        items[-1] += frame.blocks
-    else:
-        items.append(frame.blocks)
-    frame.blocks = []
-
-
-def _define(definitions: list[tuple[bool, list[Block]]]) -> list[Block]:
-    """A glossary as `term`, new line, `: meaning`; a list of items where a meaning is more than one paragraph."""
-    is_glossary = all(
-        is_term or (len(blocks) == 1 and isinstance(blocks[0], Paragraph)) for is_term, blocks in definitions
-    )
-    groups: list[tuple[list[Inline], list[Block]]] = []
-    was_term = False
-    for is_term, blocks in definitions:
-        text = flatten(blocks, " ")
-        if is_term and not was_term:
-            groups.append((text, []))
-        elif is_term:
-            groups[-1] = (join([groups[-1][0], text], Break()), [])
-        elif is_glossary and groups:
-            groups[-1] = ([*groups[-1][0], Meaning(), *text], [])
-        elif groups:
-            groups[-1][1].extend(blocks)
-        else:
-            groups.append(([], blocks))
-        was_term = is_term
-    if is_glossary:
-        return [Paragraph(text, is_loose=True) for text, _ in groups]
-    return [Listing(None, [_item(text, meaning) for text, meaning in groups])]
-
-
-def _item(term: list[Inline], meaning: list[Block]) -> list[Block]:
-    return [Paragraph(term, is_loose=True), *meaning] if term else meaning

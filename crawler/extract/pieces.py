@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from crawler.extract.blocks import Break, Checkbox, End, Image, Inline, Mark, Math, Meaning
+from crawler.extract.blocks import Break, Checkbox, CodeLine, End, Image, Inline, Mark, Math, Meaning
 from crawler.extract.escape import destination, escape_text, title_part
 
 SPACE = re.compile(r"[ \t\r\n\f]+")
@@ -82,7 +82,7 @@ class _Arrangement:
             self._end_code()
             self._take_whole(token)
 
-    def _take_whole(self, token: Image | Break | Checkbox | Meaning | Math) -> None:
+    def _take_whole(self, token: Image | Break | Checkbox | Meaning | Math | CodeLine) -> None:
         match token:
             case Break():
                 self._blanks = ""
@@ -95,8 +95,10 @@ class _Arrangement:
             case Meaning():
                 self._blanks, self._breaks = "", 0
                 self._show(Piece("raw", "\n: "))
-            case Math(tex):
-                self._show(Piece("raw", f"${tex}$"))
+            case CodeLine(text):
+                self._show(Piece("code", text))
+            case Math(tex, is_display):
+                self._show(Piece("raw", f"$${tex}$$" if is_display else f"${tex}$"))
 
     def _take_text(self, text: str) -> None:
         core = text.lstrip()

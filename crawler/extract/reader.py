@@ -11,21 +11,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import ada_url
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborNode
 
 from crawler.extract.blocks import Align, Block, Break, Code, Image, Mark, MarkName, Math, Rule
-from crawler.extract.code_block import CODE_CELLS, language_of, read_code
+from crawler.extract.code_block import code_blocks, language_of, read_code
+from crawler.extract.formula import is_display, tex_of, tex_of_image, tex_of_script
 from crawler.extract.grid import MAX_COLSPAN, MAX_ROWSPAN
+from crawler.extract.lists import Items
 from crawler.extract.outline import Outline
+from crawler.extract.pictures import address_of
 from crawler.extract.selection import Selection
+from crawler.extract.visibility import Attributes, is_hidden
 
 #: Longest URL that is written out.
 MAX_URL_CHARS = 8192
 
 #: Not shown, or not text.
 DROPPED = frozenset([
-    "script", "style", "template", "noscript", "head", "title", "iframe", "object", "embed", "canvas", "noembed",
-    "noframes", "datalist", "col", "colgroup", "desc", "defs", "metadata",
+    "style", "template", "noscript", "head", "title", "iframe", "object", "embed", "canvas", "noembed",
+    "noframes", "datalist", "col", "colgroup", "desc", "defs", "metadata", "rp",
 ])  # fmt: skip
 MARKS: Mapping[str, MarkName] = {
     "em": "em",
@@ -51,14 +55,20 @@ CONTAINERS = frozenset([
     "tfoot", "thead",
 ])  # fmt: skip
 #: Inline, but never glued to their neighbours on the screen.
-SPACED = frozenset(["button", "option", "rt", "select", "textarea"])
+SPACED = frozenset(["button", "option", "select", "text", "textarea"])
+#: What browsers put around the text of an element.
+QUOTED = {"q": ('"', '"'), "rt": ("(", ")")}
 #: Schemes of links that lead nowhere outside the page.
 DEAD_SCHEMES = ("javascript:", "data:", "vbscript:", "about:", "blob:")
 
-_HIDING_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _ALIGN_STYLE = re.compile(r"text-align\s*:\s*(left|center|right)", re.IGNORECASE)
+#: Asciidoctor's, Bootstrap's and WordPress's classes.
+_ALIGN_CLASS = re.compile(r"(?:^|[\s-])(?:halign|text|text-align)-(left|center|right)(?=\s|$)")
+#: Links behind headings to themselves, which style sheets hide until the mouse is there: those of Sphinx, MkDocs,
+#: VitePress, Docusaurus and Jupyter. Others have a text that is not seen, or a pilcrow.
+_PERMALINKS = frozenset(["headerlink", "header-anchor", "hash-link", "anchor-link"])
+_UNSEEN = re.compile(r"[\s\u200b\ufeff¶]*")
 
-Attributes = Mapping[str, str | None]
 Leave = Callable[[], None]
 
 
@@ -112,16 +122,16 @@ class _Reader:
     ) -> None:
         self._outline = outline
         self._base_url = base_url
-        self._code_tables = _code_tables(selection.tree)
+        self._code_blocks = code_blocks(selection.tree)
         self._dropped = selection.dropped
         self._forms: Mapping[str, Callable[[LexborNode, Attributes], Leave | None]] = {
             "p": lambda node, attributes: outline.start_paragraph(),
             **dict.fromkeys(HEADINGS, self._enter_heading),
-            "ul": lambda node, attributes: outline.start_list(None),
-            "menu": lambda node, attributes: outline.start_list(None),
-            "dir": lambda node, attributes: outline.start_list(None),
+            "ul": lambda node, attributes: outline.start_list(Items(is_ordered=False)),
+            "menu": lambda node, attributes: outline.start_list(Items(is_ordered=False)),
+            "dir": lambda node, attributes: outline.start_list(Items(is_ordered=False)),
             "ol": self._enter_ordered_list,
-            "li": lambda node, attributes: outline.start_item(),
+            "li": lambda node, attributes: outline.start_item(_number(attributes.get("value"))),
             "blockquote": lambda node, attributes: outline.start_quote(),
             "table": self._enter_table,
             "tr": self._enter_row,
@@ -137,11 +147,13 @@ class _Reader:
             "hr": self._enter_rule,
             "input": self._enter_input,
             "math": self._enter_math,
+            "script": self._enter_script,
             "video": self._enter_media,
             "audio": self._enter_media,
             **dict.fromkeys(MARKS, self._enter_mark),
             **dict.fromkeys(CONTAINERS, self._enter_container),
             **dict.fromkeys(SPACED, self._enter_spaced),
+            **dict.fromkeys(QUOTED, self._enter_quoted),
             **dict.fromkeys(CODE_BLOCKS, self._enter_code),
             **({} if links else dict.fromkeys(["a", "video", "audio"], self._enter_nothing)),
             **({} if images else {"img": self._enter_unwanted}),
@@ -152,7 +164,7 @@ class _Reader:
         if tag in DROPPED:
             return None
         attributes = node.attributes
-        if (attributes or tag == "dialog") and _is_hidden(tag, attributes):
+        if (attributes or tag == "dialog") and is_hidden(node, tag, attributes):
             return None
         if self._dropped and node.mem_id in self._dropped:
             return None
@@ -179,13 +191,20 @@ class _Reader:
     def _enter_heading(self, node: LexborNode, attributes: Attributes) -> Leave:
         return self._outline.start_heading(HEADINGS[node.tag or ""])
 
-    def _enter_container(self, node: LexborNode, attributes: Attributes) -> Leave:
+    def _enter_container(self, node: LexborNode, attributes: Attributes) -> Leave | None:
+        if self._code_blocks and node.mem_id in self._code_blocks:
+            return self._enter_code(node, attributes)
         self._outline.end_text()
         return self._outline.end_text
 
     def _enter_spaced(self, node: LexborNode, attributes: Attributes) -> Leave:
         self._outline.add_text(" ")
         return lambda: self._outline.add_text(" ")
+
+    def _enter_quoted(self, node: LexborNode, attributes: Attributes) -> Leave:
+        before, after = QUOTED[node.tag or ""]
+        self._outline.add_text(before)
+        return lambda: self._outline.add_text(after)
 
     def _enter_code(self, node: LexborNode, attributes: Attributes) -> None:
         self._outline.add_block(Code(read_code(node), language_of(node)))
@@ -206,12 +225,17 @@ class _Reader:
 
         return end
 
-    def _enter_link(self, node: LexborNode, attributes: Attributes) -> Leave:
-        href = self._resolve(attributes.get("href"))
+    def _enter_link(self, node: LexborNode, attributes: Attributes) -> Leave | None:
+        written = attributes.get("href")
+        href = self._resolve(written)
         if href is None:
             return _nothing
-        mark = Mark("a", href, attributes.get("title") or "")
-        return self._outline.start_mark(mark, label=attributes.get("aria-label") or "")
+        label = attributes.get("aria-label") or ""
+        if written and written.startswith("#"):
+            if _is_permalink(node, attributes):
+                return None
+            label = ""
+        return self._outline.start_mark(Mark("a", href, attributes.get("title") or ""), label=label)
 
     def _enter_media(self, node: LexborNode, attributes: Attributes) -> Leave:
         """A film or a sound is a link; its content is what stands for it elsewhere."""
@@ -224,10 +248,10 @@ class _Reader:
         return self._outline.start_mark(Mark("a", href)) if href else _nothing
 
     def _enter_image(self, node: LexborNode, attributes: Attributes) -> None:
-        written = attributes.get("src") or ""
-        if not written or written.startswith("data:"):
-            # Pages that load images late keep the address elsewhere until then.
-            written = attributes.get("data-src") or (attributes.get("srcset") or "").strip().split(" ")[0]
+        if tex := tex_of_image(attributes):
+            self._add_formula(tex, attributes)
+            return
+        written = address_of(node, attributes)
         alt = attributes.get("alt") or ""
         source = self._resolve(written) if written else None
         if source is not None:
@@ -239,32 +263,44 @@ class _Reader:
         if (attributes.get("type") or "").lower() == "checkbox":
             self._outline.add_checkbox(is_checked="checked" in attributes)
 
-    def _enter_math(self, node: LexborNode, attributes: Attributes) -> Leave | None:
-        tex = _tex(node, attributes)
-        if not tex:
-            return _nothing
-        self._outline.add(Math(tex))
-        return None
+    def _enter_math(self, node: LexborNode, attributes: Attributes) -> None:
+        if tex := tex_of(node):
+            self._add_formula(tex, attributes)
+
+    def _enter_script(self, node: LexborNode, attributes: Attributes) -> None:
+        if tex := tex_of_script(node):
+            self._add_formula(tex, attributes)
+
+    def _add_formula(self, tex: str, attributes: Attributes) -> None:
+        if not is_display(attributes):
+            self._outline.add(Math(tex))
+            return
+        self._outline.end_text()
+        self._outline.add(Math(tex, is_display=True))
+        self._outline.end_text()
 
     def _enter_ordered_list(self, node: LexborNode, attributes: Attributes) -> Leave:
-        return self._outline.start_list(_number(attributes.get("start"), 1, 0, 999_999_999))
+        start = _number(attributes.get("start"))
+        return self._outline.start_list(Items(True, start, is_reversed="reversed" in attributes))
 
     def _enter_row(self, node: LexborNode, attributes: Attributes) -> Leave:
         parent = node.parent
-        return self._outline.start_row(is_head=parent is not None and parent.tag == "thead")
+        section = "" if parent is None else parent.tag or ""
+        return self._outline.start_row(section, 0 if parent is None else parent.mem_id)
 
     def _enter_cell(self, node: LexborNode, attributes: Attributes) -> Leave:
+        rowspan = _number(attributes.get("rowspan"))
         return self._outline.start_cell(
             is_header=node.tag == "th",
-            colspan=_number(attributes.get("colspan"), 1, 1, MAX_COLSPAN),
-            rowspan=_number(attributes.get("rowspan"), 1, 1, MAX_ROWSPAN),
+            colspan=min(_number(attributes.get("colspan")) or 1, MAX_COLSPAN),
+            # 0: as far as the rows go.
+            rowspan=min(MAX_ROWSPAN if rowspan == 0 else rowspan or 1, MAX_ROWSPAN),
             align=_align(attributes),
         )
 
     def _enter_table(self, node: LexborNode, attributes: Attributes) -> Leave | None:
-        if node.mem_id in self._code_tables:
-            self._outline.add_block(Code(read_code(node), language_of(node)))
-            return None
+        if node.mem_id in self._code_blocks:
+            return self._enter_code(node, attributes)
         return self._outline.start_table(is_presentation=attributes.get("role") in ("presentation", "none"))
 
     def _resolve(self, reference: str | None) -> str | None:
@@ -278,48 +314,27 @@ class _Reader:
         return None if url.startswith(DEAD_SCHEMES) else url
 
 
-def _code_tables(tree: LexborHTMLParser) -> frozenset[int]:
-    """The tables that set line numbers next to lines of code. One search for all: one per table would be quadratic."""
-    tables: set[int] = set()
-    for cell in tree.css(CODE_CELLS):
-        parent = cell.parent
-        while parent is not None and parent.tag != "table":
-            parent = parent.parent
-        if parent is not None:
-            tables.add(parent.mem_id)
-    return frozenset(tables)
-
-
 def _nothing() -> None:
     """What ends with an element that has no form: nothing."""
 
 
-def _is_hidden(tag: str, attributes: Attributes) -> bool:
-    if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
-        return True
-    if (style := attributes.get("style")) and _HIDING_STYLE.search(style):
-        return True
-    if tag == "dialog":
-        return "open" not in attributes
-    # KaTeX shows a formula twice: as MathML, which is read, and as boxes.
-    return attributes.get("class") == "katex-html"
+def _is_permalink(node: LexborNode, attributes: Attributes) -> bool:
+    text = node.text()
+    if not _UNSEEN.fullmatch(text) and _PERMALINKS.isdisjoint((attributes.get("class") or "").split()):
+        return False
+    return not any(map(str.isalnum, text)) and node.css_first("img") is None
 
 
-def _tex(node: LexborNode, attributes: Attributes) -> str:
-    """The TeX that a formula carries next to its MathML."""
-    annotation = node.css_first('annotation[encoding="application/x-tex"]')
-    tex = (annotation.text() if annotation is not None else "") or attributes.get("alttext") or ""
-    return " ".join(tex.split())
-
-
-def _number(text: str | None, default: int, least: int, most: int) -> int:
-    """A non-negative integer as HTML reads it."""
+def _number(text: str | None) -> int | None:
+    """A non-negative integer as HTML reads it, cut at nine digits as Markdown cuts it; None for anything else."""
     match = re.match(r"\s*\+?([0-9]{1,12})", text or "")
-    return max(least, min(most, int(match.group(1)))) if match else default
+    return min(int(match.group(1)), 999_999_999) if match else None
 
 
 def _align(attributes: Attributes) -> Align:
-    match = _ALIGN_STYLE.search(attributes.get("style") or "")
+    match = _ALIGN_STYLE.search(attributes.get("style") or "") or _ALIGN_CLASS.search(
+        attributes.get("class") or ""
+    )
     match (match.group(1) if match else attributes.get("align") or "").lower():
         case "left":
             return "left"

@@ -60,16 +60,17 @@ class _Tree:
                     self._open("blockquote")
                     self.add_blocks(inner)
                     self._close()
-                case Listing(start, items):
-                    self._add_list(start, items)
+                case Listing(numbers, items):
+                    self._add_list(numbers, items)
                 case Table(header, rows, aligns):
                     self._add_table(header, rows, aligns)
 
-    def _add_list(self, start: int | None, items: Iterable[Sequence[Block]]) -> None:
-        if start is None:
+    def _add_list(self, numbers: Sequence[int] | None, items: Iterable[Sequence[Block]]) -> None:
+        if numbers is None:
             self._open("ul")
         else:
-            self._open("ol", start=str(start))
+            # It counts on from the first by itself.
+            self._open("ol", start=str(numbers[0]))
         for item in items:
             self._add_item(item)
         self._close()

@@ -16,6 +16,20 @@ EXAMPLES = {
     ),
     "list directly in a list": ("<ul><li>a</li><ul><li>b</li></ul></ul>", "* a\n  * b"),
     "two lists": ("<ul><li>a</ul><ul><li>b</ul>", "* a\n\n- b"),
+    "numbers as they are shown": (
+        "<ol><li>a<li value=10>b<li>c</ol><hr><ol reversed><li>x<li>y</ol><hr><ol start=0 reversed><li>z<li>-1</ol>",
+        "1. a\n10. b\n11. c\n\n---\n\n2. x\n1. y\n\n---\n\n0. z\n0. -1",
+    ),
+    "text in a list outside of its items": ("<ul>a<li>b</li>c<li>d</ul>", "* a\n\n* b\n\n  c\n\n* d"),
+    "three levels": (
+        "<ol><li>a<ul><li>b<ol start=7><li>c<li>d</ol></ul><li>e</ol>",
+        "1. a\n   * b\n\n     7. c\n     8. d\n2. e",
+    ),
+    "task list of GitHub": (
+        "<ul class=contains-task-list><li class=task-list-item><input type=checkbox disabled> a <b>b</b>"
+        "<ul><li><input type=checkbox checked> c</ul><li><label><input type=checkbox checked>d</label></ul>",
+        "* [ ] a **b**\n  * [x] c\n* [x] d",
+    ),
     "task list": (
         "<ul><li><input type=checkbox checked>a<li><input type=checkbox>b</ul>",
         "* [x] a\n* [ ] b",
@@ -28,6 +42,35 @@ EXAMPLES = {
     "spans": (
         "<table><tr><th colspan=2>h<tr><td rowspan=2>a<td>b<tr><td>c</table>",
         "| h |  |\n| --- | --- |\n| a | b |\n|  | c |",
+    ),
+    "rows that only spanned cells are in": (
+        "<table><tr><th>h<th>i<tr><td rowspan=2>a<td rowspan=2>b</tr><tr></tr><tr><td>c<td>d</table>",
+        "| h | i |\n| --- | --- |\n| a | b |\n| c | d |",
+    ),
+    "spans end with their part of the table": (
+        "<table><thead><tr><th rowspan=9>a<th>b<tbody><tr><td rowspan=0>1<td>2<tr><td>3<tbody><tr><td>4<td>5</table>",
+        "| a | b |\n| --- | --- |\n| 1 | 2 |\n|  | 3 |\n| 4 | 5 |",
+    ),
+    "two header rows": (
+        "<table><thead><tr><th rowspan=2>n<th colspan=2>s<tr><th>x<th>y<tbody><tr><td>a<td>1<td>2</table>",
+        "| n | s |  |\n| --- | --- | --- |\n|  | x | y |\n| a | 1 | 2 |",
+    ),
+    "foot that is written before the body": (
+        "<table><thead><tr><th>a<tfoot><tr><td>sum<tbody><tr><td>1</table>",
+        "| a |\n| --- |\n| 1 |\n| sum |",
+    ),
+    "alignment": (
+        "<table><tr><th align=right>a<th style='text-align: center'>b<th class='tableblock halign-left'>c"
+        "<th class=text-right>d<tr><td>1<td>2<td>3<td>4</table>",
+        "| a | b | c | d |\n| ---: | :---: | :--- | ---: |\n| 1 | 2 | 3 | 4 |",
+    ),
+    "heads of rows": (
+        "<table><tr><th>a<td>1<tr><th>b<td>2</table>",
+        "|  |  |\n| --- | --- |\n| a | 1 |\n| b | 2 |",
+    ),
+    "code, pictures and pipes in cells": (
+        "<table><tr><th>a<th>b<tr><td><pre>x\n  y|z</pre><td><a href=/l><img src=/i alt='p|q'></a> \\|</table>",
+        "| a | b |\n| --- | --- |\n| `x`<br>`  y\\|z` | [![p\\|q](/i)](/l) \\\\\\| |",
     ),
     "list in a cell": (
         "<table><tr><th>a<tr><td><ul><li>x<li>y</ul><tr><td>z</table>",
@@ -42,54 +85,82 @@ EXAMPLES = {
         '<pre><code class="language-py">a\n\n  b\n</code></pre>',
         "```py\na\n\n  b\n```",
     ),
-    "code in a Sphinx block": (
-        '<div class="highlight-python3 notranslate"><div class=highlight><pre><span>a</span> = 1\n</pre></div></div>',
-        "```python3\na = 1\n```",
-    ),
-    "code on GitHub": (
-        '<div class="highlight highlight-source-shell"><pre>ls</pre></div>',
-        "```shell\nls\n```",
-    ),
     "code with fences": ("<pre>```\nx\n```</pre>", "````\n```\nx\n```\n````"),
-    "code with line numbers": (
-        "<table class=highlighttable><tr><td class=linenos><pre>1\n2</pre><td class=code><pre>a\n  b\n</pre></table>",
-        "```\na\n  b\n```",
-    ),
-    "a code line per element": (
-        "<pre class='language-js'><div class=token-line>a</div><div class=token-line></div><div>b</div></pre>",
-        "```js\na\n\nb\n```",
-    ),
-    "a code line per span": (
-        "<pre><code><span class=line>a</span><span class=line>b</span></code></pre>",
-        "```\na\nb\n```",
-    ),
-    "a code line per table row": (
-        "<table><tr><td class=blob-num>1<td class=blob-code>a\n<tr><td class=blob-num>2<td class=blob-code>b</table>",
-        "```\na\nb\n```",
-    ),
-    "code with backticks": ("<p><code>a`b</code> <code>`</code>", "``a`b`` `` ` ``"),
+    "code in an item": ("<ul><li>x<pre>a\n\n  b</pre>y</ul>", "* x\n\n  ```\n  a\n\n    b\n  ```\n\n  y"),
+    "code in a quote": ("<blockquote><pre>a\n\n b</pre></blockquote>", "> ```\n> a\n>\n>  b\n> ```"),
     "link in code": ('<p><code>f(<a href="/x">X</a>)</code>', "`f(`[`X`](/x)`)`"),
     "glossary": ("<dl><dt>a<dd>b<dt>c<dt>d<dd>e</dl>", "a\n: b\n\nc  \nd\n: e"),
     "definitions of several blocks": (
         "<dl><dt>a<dd><p>b<p>c<dt>d<dd>e</dl>",
         "* a\n\n  b\n\n  c\n\n* d\n\n  e",
     ),
+    "several terms and meanings": ("<dl><div><dt>a<dd>b<dd>c</div></dl>", "a\n: b\n: c"),
+    "indented text": ("<dl><dd>a<dd><p>b<p>c</dl><p>d", "a\n\nb\n\nc\n\nd"),
+    "glossary in a glossary": ("<dl><dt>a<dd>t<dl><dt>b<dd>c</dl></dl>", "* a\n\n  t\n\n  b\n  : c"),
     "quote in a quote": ("<blockquote><p>a<blockquote>b</blockquote></blockquote>", "> a\n>\n> > b"),
     "line breaks": ("<p>a<br>b<br><br>c<br>", "a  \nb\n\nc"),
     "image": ("<p><img src=i.png alt='a [b]' title='c \"d\"'>", '![a \\[b\\]](/dir/i.png "c \\"d\\"")'),
-    "late image": ("<p><img src='data:image/gif;base64,x' data-src=/i.png>", "![](/i.png)"),
+    "images that come late": (
+        "<p><img src='data:image/gif;base64,x' data-src=/a><img src=/blank.gif data-original=/b>"
+        "<img data-srcset='/c 1x, /d 2x'><img srcset='/e,w_9/f 100w'><picture><source data-srcset=/g><img></picture>"
+        "<img src=/h loading=lazy><img class=lazy data-src=/i alt=i><noscript><img src=/i alt=i></noscript>",
+        "![](/a)![](/b)![](/c)![](/e,w_9/f)![](/g)![](/h)![i](/i)",
+    ),
+    "image without an address": ("<p>a <img src='data:image/png;base64,x' alt=b> <img alt=c>", "a b c"),
+    "image in a link": (
+        "<a href=/x title=t><img src=/i.png alt=a title=b></a>",
+        '[![a](/i.png "b")](/x "t")',
+    ),
     "details": ("<details><summary>a</summary>b</details>", "**a**\n\nb"),
+    "details in a list": ("<ul><li><details><summary>a</summary>b</details></ul>", "* **a**\n\n  b"),
+    "figure of a table": (
+        "<figure><figcaption>F</figcaption><table><tr><th>a<tr><td>b</table></figure>",
+        "F\n\n| a |\n| --- |\n| b |",
+    ),
     "figure": ("<figure><img src=/i.png alt=a><figcaption>b</figcaption></figure>", "![a](/i.png)\n\nb"),
     "raised and lowered": ("<p>10<sup>6</sup> H<sub>2</sub>O", "10<sup>6</sup> H<sub>2</sub>O"),
-    "formula": (
-        "<p><math><mi>x</mi><annotation encoding='application/x-tex'>x_1 + \\frac{1}{2}</annotation></math>",
-        "$x_1 + \\frac{1}{2}$",
-    ),
     "not shown": (
         "<p hidden>a<p style='color:red; display : none'>a</p><script>a</script><style>a</style><template>a</template>"
-        "<noscript>a</noscript><dialog>a</dialog><p>b",
+        "<noscript>a</noscript><dialog>a</dialog><div popover>a</div><p>b",
         "b",
     ),
+    "shown in spite of appearances": (
+        "<p hidden=until-found>a</p><dialog open>b</dialog><details>c</details><p style='display:none-x'>d",
+        "a\n\nb\n\nc\n\nd",
+    ),
+    "ornaments": (
+        "<p><a href=/x><i aria-hidden=true>home</i> Go</a> <span aria-hidden=true>›</span> b"
+        "<a href=/y aria-label=Top><span aria-hidden=true>^</span></a>",
+        "[Go](/x) b[Top](/y)",
+    ),
+    "a page behind a dialog": (
+        "<div aria-hidden=true><div>a</div></div><p aria-hidden=true>b</p><a aria-hidden=true href=/x><img src=/i></a>",
+        "a\n\nb\n\n[![](/i)](/x)",
+    ),
+    "links of headings to themselves": (
+        "<h2>a<a class=headerlink href=#a title=Link>¶</a></h2><h2>b<a class=hash-link href=#b>#</a></h2>"
+        "<h2>c <a href=#c aria-label='Link to c'>\u200b</a></h2><h2>d</h2><a href=#d aria-label=d><svg></svg></a>"
+        "<h2><a href=#e>e</a></h2><h2>f<a href=#f>#</a></h2><p><a href=#g><img src=/i></a>",
+        "## a\n\n## b\n\n## c\n\n## d\n\n## [e](/dir/page#e)\n\n## f[#](/dir/page#f)\n\n[![](/i)](/dir/page#g)",
+    ),
+    "quotation marks and readings": (
+        "<p>a <q>b</q> <ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp>字<rt>ji</rt></ruby>",
+        'a "b" 漢(kan)字(ji)',
+    ),
+    "writing from right to left": (
+        "<p dir=rtl lang=ar>مرحبا <b>بالعالم</b>! <code>x</code>",
+        "مرحبا **بالعالم**! `x`",
+    ),
+    "elements without a form": (
+        "<p><abbr title=t>a</abbr> <dfn>b</dfn> <cite>c</cite> <mark>d</mark> <u>e</u> <bdo>f</bdo> lo<wbr>ng"
+        " <x-y>g</x-y>",
+        "a b c d e f long g",
+    ),
+    "characters by name": (
+        "<p>&lt;b> &amp;amp; &copy; &copy &euro; &euro x&nbsp;y &#x41;&#66; AT&T &notit; &#0;",
+        "\\<b> \\&amp; © © € &euro x\u00a0y AB AT&T ¬it; \ufffd",
+    ),
+    "drawing with text": ("<p>a<svg><title>no</title><text>b</text><text>c</text></svg>d", "a b c d"),
     "links that lead nowhere": ("<p><a href='javascript:x()'>a</a> <a>b</a> <a name=x></a>", "a b"),
     "link with a label": ("<p><a href=/x aria-label='Home page'><svg></svg></a>", "[Home page](/x)"),
     "blanks around marks": ("<p>a<b> b </b>c <i>\nd</i>", "a **b** c _d_"),

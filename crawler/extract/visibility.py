@@ -1,0 +1,48 @@
+"""Which elements of a page are not shown, as far as the page alone tells: there are no style sheets here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from selectolax.lexbor import LexborNode
+
+Attributes = Mapping[str, str | None]
+
+_HIDING_STYLE = re.compile(
+    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)(?![\w-])", re.IGNORECASE
+)
+#: Formulas are shown as boxes of glyphs (KaTeX, MathJax 2) next to the TeX or MathML that is read.
+_FORMULA_BOXES = frozenset([
+    "katex-html", "MathJax", "MathJax_Preview", "MathJax_Display", "MathJax_SVG", "MathJax_SVG_Display",
+    "MathJax_CHTML",
+])  # fmt: skip
+#: Elements that `aria-hidden` marks as ornament: icons, line numbers, what is said once more for the eye.
+_ORNAMENTS = frozenset(
+    ["a", "b", "button", "div", "em", "i", "label", "nobr", "small", "span", "strong", "sub", "sup"]
+)
+_CONTENT = (
+    "p, div, pre, table, ul, ol, dl, blockquote, h1, h2, h3, h4, h5, h6, section, article, main, "
+    "img, math, video"
+)
+
+
+def is_hidden(node: LexborNode, tag: str, attributes: Attributes) -> bool:
+    """Whether the element is not shown, or shown only to decorate what is."""
+    if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
+        return True
+    if "popover" in attributes:
+        return True
+    if (style := attributes.get("style")) and _HIDING_STYLE.search(style):
+        return True
+    if tag == "dialog":
+        return "open" not in attributes
+    if (names := attributes.get("class")) and ("katex" in names or "MathJax" in names):
+        # MathJax 3 names its element so, which holds the MathML.
+        return tag != "mjx-container" and not _FORMULA_BOXES.isdisjoint(names.split())
+    return attributes.get("aria-hidden") == "true" and _is_ornament(node, tag)
+
+
+def _is_ornament(node: LexborNode, tag: str) -> bool:
+    """A dialog that is open hides the whole page behind it in this way, so nothing with content in it is one."""
+    return tag in _ORNAMENTS and all(found.mem_id == node.mem_id for found in node.css(_CONTENT))
