@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import click
 
-from bench import frontier, memory, paging, polite, recrawl, throughput
+from bench import frontier, markdown_quality, memory, paging, polite, recrawl, throughput
 from bench.backend import Backend, open_backend
 from bench.measure import cores
 from bench.report import Check, print_checks
@@ -27,6 +27,7 @@ class Bench:
 
 BENCHES: Mapping[str, Bench] = {
     "static": Bench("plain pages to HTML and Markdown", 2_000, throughput.markdown),
+    "markdown": Bench("CPU time of HTML to Markdown, by converter", 52, markdown_quality.cpu_times),
     "html": Bench("plain pages to HTML", 2_000, throughput.html),
     "render": Bench("pages that need JavaScript", 300, throughput.rendered),
     "render-blocking": Bench("pages with images, and without them", 100, throughput.blocked),

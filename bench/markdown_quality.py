@@ -1,108 +1,115 @@
-"""Compare Markdown converters: `python -m bench.markdown_quality` prints the tables of docs/quality.md.
+"""Markdown converters beside each other: how fast they are (`python -m bench markdown`), and how faithful
+(`python -m bench.markdown_quality`). Both print tables of docs/quality.md.
 
-Fidelity is the share of the shared cases that mean the same after rendering (`tests/extract/fidelity.py`); CPU time is
-that of this process on the pages of Debian's git-doc, the median of rounds in which the converters take turns.
+Fidelity is the share of the shared cases that mean the same after rendering (`tests/extract/fidelity.py`). CPU time is
+that of converting alone, each converter in a process of its own.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
-import time
-from collections.abc import Callable, Iterable, Mapping
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from html_to_markdown import ConversionOptions, HeadingStyle, PreprocessingOptions, convert
-from markdownify import MarkdownConverter
-from selectolax.lexbor import LexborHTMLParser
-
-from crawler.extract.document import parse
-from crawler.extract.markdown import to_markdown
-from tests.extract.cases import documentation
+from bench.backend import Backend
+from bench.measure import PEERS, Run, interleave, run_program
+from bench.pages import write_static
+from bench.programs.convert import CONVERTERS
+from bench.report import MIB, Check, print_table, told
+from tests.extract.cases import DOCUMENTATION
 from tests.extract.fidelity import lost_text
-from tests.extract.suites import URL, Case, is_right, score, suite
+from tests.extract.suites import URL, is_right, score, suite
 
 SUITES = ("turndown", "markdownify", "commonmark_spec")
-ROUNDS = 5
+#: Those that make Markdown.
+WRITERS = ("builtin", "markdownify on our blocks", "markdownify alone", "html-to-markdown")
+_PEER = "html-to-markdown"
 
 
-def builtin(html: str) -> str:
-    return to_markdown(html, url=URL, converter="builtin")
-
-
-def mended_markdownify(html: str) -> str:
-    return to_markdown(html, url=URL, converter="markdownify")
-
-
-def bare_markdownify(html: str) -> str:
-    converter = MarkdownConverter(heading_style="ATX", bullets="*", autolinks=False, bs4_options="lxml")
-    return str(converter.convert(html))
-
-
-def html_to_markdown(html: str) -> str:
-    """With the options that scored best, and links made absolute by its own `base_url`."""
-    options = ConversionOptions(
-        heading_style=HeadingStyle.ATX,
-        autolinks=False,
-        escape_asterisks=True,
-        escape_underscores=True,
-        escape_misc=True,
-        extract_metadata=False,
-        base_url=URL,
-        preprocessing=PreprocessingOptions(enabled=False, remove_navigation=False, remove_forms=False),
+def cpu_times(_backend: Backend, rounds: int, pages: int) -> list[Check]:
+    """CPU time per page of every converter and of what it is made of."""
+    html = _pages(pages)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = interleave(
+            {name: _candidate(name, html, Path(folder)) for name in CONVERTERS},
+            rounds,
+        )
+    times = {name: statistics.median(_milliseconds(run) for run in of_one) for name, of_one in runs.items()}
+    print_table(
+        ["converter", "CPU ms/page", "least-most", "x lexbor", "peak MiB"],
+        [
+            [
+                name,
+                f"{times[name]:.2f}",
+                f"{min(map(_milliseconds, of_one)):.2f}-{max(map(_milliseconds, of_one)):.2f}",
+                f"{times[name] / times['lexbor alone']:.1f}",
+                f"{statistics.median(run.peak_bytes for run in of_one) / MIB:.0f}",
+            ]
+            for name, of_one in runs.items()
+        ],
     )
-    return convert(html, options).content or ""
-
-
-def parse_only(html: str) -> str:
-    return parse(html, content_type=None, url=URL, max_links=5000, max_url_chars=2048).title
-
-
-CONVERTERS: Mapping[str, Callable[[str], str]] = {
-    "builtin": builtin,
-    "markdownify on our blocks": mended_markdownify,
-    "markdownify alone": bare_markdownify,
-    "html-to-markdown": html_to_markdown,
-}
+    default = times["builtin"]
+    return [
+        told(
+            "CPU per page of the default converter, x markdownify alone", default / times["markdownify alone"]
+        ),
+        told("CPU per page of the default converter, x html-to-markdown", default / times[_PEER]),
+    ]
 
 
 def main() -> None:
+    """Print the scores of all suites, and which cases the default converter does not get right."""
     suites = {name: suite(name) for name in SUITES}
-    pages = documentation()[::4]
-    print(
-        "| converter | "
-        + " | ".join(f"{name} ({len(suites[name])})" for name in SUITES)
-        + " | cases with lost text |"
-    )
-    print("| --- " * (len(SUITES) + 2) + "|")
-    for name, converter in CONVERTERS.items():
-        scores = " | ".join(f"{score(cases, converter):.1%}" for cases in suites.values())
-        print(f"| {name} | {scores} | {_lost(suites.values(), converter)} |")
-    size = sum(map(len, pages)) / len(pages) / 1000
-    print(f"\n| {len(pages)} pages, {size:.0f} kB on average | CPU ms per page |\n| --- | --- |")
-    timed = {
-        "parse: title, links, metadata": parse_only,
-        "lexbor alone": lambda html: str(LexborHTMLParser(html)),
-    }
-    rounds: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        for name, converter in {**CONVERTERS, **timed}.items():
-            rounds.setdefault(name, []).append(_milliseconds(pages, converter))
-    for name, values in rounds.items():
-        print(f"| {name} | {statistics.median(values):.1f} |")
-    for name, cases in suites.items():
-        wrong = [case.name for case in cases if not is_right(case, builtin)]
-        print(f"\nNot equal in {name}: {', '.join(wrong)}")
+    cases = [case for of_one in suites.values() for case in of_one]
+    html = [case.html for case in cases]
+    rows: list[list[str]] = []
+    for name in WRITERS:
+        with tempfile.TemporaryDirectory() as folder:
+            made = dict(zip(html, _converted(name, html, Path(folder)), strict=True))
+        scores = [f"{score(of_one, made.__getitem__):.1%}" for of_one in suites.values()]
+        lost = sum(lost_text(case.html, made[case.html]) != "" for case in cases)
+        rows.append([name, *scores, str(lost)])
+        if name == "builtin":
+            wrong = [case.name for case in cases if not is_right(case, made.__getitem__)]
+    counted = [f"{name} ({len(of_one)})" for name, of_one in suites.items()]
+    print_table(["converter", *counted, "cases with lost text"], rows)
+    print("Not equal: " + ", ".join(wrong))
 
 
-def _lost(suites: Iterable[list[Case]], converter: Callable[[str], str]) -> int:
-    cases = [case for cases in suites for case in cases]
-    return sum(lost_text(case.html, converter(case.html)) != "" for case in cases)
+def _pages(count: int) -> list[str]:
+    """Real documentation (Debian's git-doc) where it is installed, else the generated pages of the other benchmarks."""
+    found = sorted(DOCUMENTATION.glob("*.html"))
+    if found:
+        step = max(len(found) // count, 1)
+        html = [path.read_text() for path in found[::step][:count]]
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            write_static(Path(folder), count)
+            html = [path.read_text() for path in sorted(Path(folder).rglob("*.html"))]
+    kind = "pages of git-doc" if found else "generated pages"
+    print(f"{len(html)} {kind}, {sum(map(len, html)) / len(html) / 1000:.0f} kB on average")
+    return html
 
 
-def _milliseconds(pages: list[str], converter: Callable[[str], str]) -> float:
-    begin = time.process_time()
-    for page in pages:
-        converter(page)
-    return (time.process_time() - begin) / len(pages) * 1000
+def _candidate(name: str, html: Sequence[str], folder: Path) -> Callable[[], Run]:
+    pages = folder / "pages.json"
+    pages.write_text(json.dumps(html))
+    arguments = {"converter": name, "pages": str(pages), "url": URL, "into": str(folder / "made.json")}
+    python = PEERS if name == _PEER else Path(sys.executable)
+    return lambda: run_program(python, "convert", arguments)
+
+
+def _converted(name: str, html: Sequence[str], folder: Path) -> list[str]:
+    _candidate(name, html, folder)()
+    made: list[str] = json.loads((folder / "made.json").read_text())
+    return made
+
+
+def _milliseconds(run: Run) -> float:
+    return run.seconds / run.pages * 1000
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from typing import Self
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The Python of the peers' own environment.
+PEERS = ROOT / ".venv-bench" / "bin" / "python"
 _SAMPLE_SECONDS = 0.25
 #: Reading memory is dear where there are many processes: every fourth sample is enough.
 _MEMORY_EVERY = 4

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import service
 from bench.backend import Backend
-from bench.measure import ROOT, Run, interleave, median_rate, run_program
+from bench.measure import PEERS, Run, interleave, median_rate, run_program
 from bench.origin import Origin, serve
 from bench.pages import (
     PICTURED_START,
@@ -26,7 +26,6 @@ from crawler.model import Kind
 from crawler.settings import Settings
 
 _OURS = Path(sys.executable)
-_PEERS = ROOT / ".venv-bench" / "bin" / "python"
 #: Pages in flight, for every candidate. Ours are in flight until they are committed: 32 per process.
 _STATIC_CONCURRENCY = 64
 _RENDER_CONCURRENCY = 4
@@ -176,7 +175,7 @@ def _scrapy(origin: Origin, *, markdown: bool) -> Callable[[], Run]:
                 "folder": folder,
                 "markdown": markdown,
             }
-            return run_program(_PEERS, "scrapy_files", arguments)
+            return run_program(PEERS, "scrapy_files", arguments)
 
     return run
 

@@ -121,7 +121,7 @@ FLAGS = (
     ),
     _flag(
         RESULTS, "markdownOptions.frontMatter", "--front-matter/--no-front-matter",
-        help="Begin Markdown with title and description as YAML.  [default: no-front-matter]",
+        help="Begin Markdown with title and description as YAML.  [default: front-matter]",
     ),
     _flag(
         RESULTS, "maxAge", "--max-age", type=float,

@@ -14,7 +14,7 @@ from crawler.extract.content_type import DocumentKind, classify, media_type
 from crawler.extract.converter import Converter
 from crawler.extract.documents import Documents
 from crawler.extract.encoding import decode
-from crawler.extract.front_matter import front_matter
+from crawler.extract.front_matter import OPENING, front_matter
 from crawler.jobs import Job
 from crawler.model import ErrorCode, Failure, Found, Outcome, Rendered, Response, UrlStatus
 from crawler.settings import Settings
@@ -32,6 +32,8 @@ class _Content:
     details: Mapping[str, JsonValue]
     #: None for what is no page: its Markdown is all that there is.
     html: str | None = None
+    #: Whether the Markdown begins with front matter of its author's.
+    has_front_matter: bool = False
     structured: StructuredData = field(default_factory=StructuredData)
 
 
@@ -111,6 +113,7 @@ class Contents:
             markdown=found.markdown,
             content_hash=found.content_hash,
             details={**outcome.details, **found.details},
+            has_front_matter=kind is DocumentKind.MARKDOWN and found.markdown.startswith(OPENING),
         )
         return await self._with_json(self._with_content(outcome, job, content), job, content)
 
@@ -124,7 +127,8 @@ class Contents:
         )
         html = content.html if "html" in job.options.formats else None
         markdown = content.markdown if "markdown" in job.options.formats else None
-        if markdown is not None and job.options.markdown_options.front_matter:
+        wants_front_matter = job.options.markdown_options.front_matter and not content.has_front_matter
+        if markdown is not None and wants_front_matter:
             markdown = front_matter(content.title, str(content.details.get("description", ""))) + markdown
         if len(html or "") + len(markdown or "") > self._settings.max_record_bytes:
             return replace(outcome, status=UrlStatus.ERRORED, reason=ErrorCode.TOO_LARGE)

@@ -1,10 +1,13 @@
-"""The YAML block with title and description that Cloudflare's Markdown begins with (contract B.12)."""
+"""The YAML block that Markdown may begin with: ours, as Cloudflare's has it (contract B.12), and that of a file."""
 
 from __future__ import annotations
 
 import json
 import re
 
+#: How a block begins; it ends with the same line.
+OPENING = "---\n"
+_TITLE = re.compile(r"title:[ \t]+(\S.*)")
 #: Characters that JSON leaves as they are and YAML 1.1 readers refuse or take for the end of a line.
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -17,6 +20,20 @@ def front_matter(title: str, description: str) -> str:
     if description:
         lines += ["meta:", f"  description: {_quote(description)}"]
     return "\n".join(["---", *lines, "---", "", ""]) if lines else ""
+
+
+def split_front_matter(markdown: str) -> tuple[str, str]:
+    """The title in the block that a Markdown file begins with, and the text behind the block.
+
+    The title is empty where there is no block, or none that is written in one line.
+    """
+    if not markdown.startswith(OPENING) or (end := markdown.find(f"\n{OPENING}", len(OPENING) - 1)) < 0:
+        return "", markdown
+    lines = markdown[len(OPENING) : end].split("\n")
+    title = next((found[1].rstrip() for line in lines if (found := _TITLE.fullmatch(line))), "")
+    if len(title) > 1 and title[0] == title[-1] and title[0] in "\"'":
+        title = title[1:-1]
+    return title, markdown[end + 1 + len(OPENING) :]
 
 
 def _quote(text: str) -> str:

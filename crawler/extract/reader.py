@@ -193,7 +193,8 @@ class _Reader:
 
     def _enter_container(self, node: LexborNode, attributes: Attributes) -> Leave | None:
         if self._code_blocks and node.mem_id in self._code_blocks:
-            return self._enter_code(node, attributes)
+            self._enter_code(node, attributes)
+            return None
         self._outline.end_text()
         return self._outline.end_text
 
@@ -300,7 +301,8 @@ class _Reader:
 
     def _enter_table(self, node: LexborNode, attributes: Attributes) -> Leave | None:
         if node.mem_id in self._code_blocks:
-            return self._enter_code(node, attributes)
+            self._enter_code(node, attributes)
+            return None
         return self._outline.start_table(is_presentation=attributes.get("role") in ("presentation", "none"))
 
     def _resolve(self, reference: str | None) -> str | None:

@@ -1,4 +1,5 @@
-"""`markdownOptions`: which part of a page its Markdown shows, and in what form. Not Cloudflare's, but ours."""
+"""`markdownOptions`: which part of a page its Markdown shows, and in what form. Not Cloudflare's, but ours; the
+defaults give what Cloudflare gives."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ class MarkdownOptions(Closed):
     ] = ()
     links: Annotated[bool, Field(description="false: only the text of links")] = True
     images: Annotated[bool, Field(description="false: no images")] = True
-    front_matter: Annotated[bool, Field(description="begin with title and description as YAML")] = False
+    front_matter: Annotated[
+        bool, Field(description="begin with title and description as YAML, where the page has them")
+    ] = True
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:

@@ -527,11 +527,12 @@ def test_markdown_options_are_checked() -> None:
         "cssSelector": "main > p",
         "excludeSelectors": [".ad", "nav"],
         "links": False,
-        "frontMatter": True,
+        "frontMatter": False,
     }
     options = parse(markdownOptions=chosen).markdown_options
     assert (options.css_selector, options.exclude_selectors) == ("main > p", (".ad", "nav"))
-    assert (options.links, options.images, options.front_matter) == (False, True, True)
+    assert (options.links, options.images, options.front_matter) == (False, True, False)
+    assert parse().markdown_options.front_matter  # as Cloudflare has it
     refused = {
         "markdownOptions.cssSelector": {"cssSelector": "p[["},
         "markdownOptions.excludeSelectors[1]": {"excludeSelectors": ["p", ">>"]},

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.extract.document import parse
-from crawler.extract.front_matter import front_matter
+from crawler.extract.front_matter import front_matter, split_front_matter
 from crawler.extract.markdown import to_markdown
 from crawler.extract.metadata import to_iso
 from crawler.extract.view import View
@@ -87,6 +87,25 @@ def test_front_matter_is_yaml(title: str, description: str) -> None:
     read = yaml.safe_load(block[4:-6])
     assert read.get("title", "") == title
     assert read.get("meta", {}).get("description", "") == description
+
+
+@pytest.mark.parametrize(
+    ("markdown", "title", "body"),
+    [
+        ("---\ntags: x\ntitle: A: b \n---\n# c", "A: b", "# c"),
+        ("---\ntitle: 'A'\n---\n", "A", ""),
+        ("---\n---\nb", "", "b"),
+        ("---\n\nb", "", "---\n\nb"),
+        ("# c", "", "# c"),
+    ],
+)
+def test_front_matter_of_a_file(markdown: str, title: str, body: str) -> None:
+    assert split_front_matter(markdown) == (title, body)
+
+
+@given(st.text(), st.text(min_size=1), st.text())
+def test_our_front_matter_is_taken_off_again(title: str, description: str, body: str) -> None:
+    assert split_front_matter(front_matter(title, description) + body)[1] == "\n" + body
 
 
 def test_what_a_page_says_about_itself() -> None:

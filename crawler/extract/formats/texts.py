@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from crawler.extract.blocks import Align, Block, Code, Image, Paragraph, Table
 from crawler.extract.formats.content import BadDocument, Content, Limits, from_blocks, from_html
+from crawler.extract.front_matter import split_front_matter
 from crawler.extract.metadata import Metadata, shorten
 
 #: A larger table is shown as the text that it came as.
@@ -26,10 +27,12 @@ def read_text(text: str, url: str, language: str, limits: Limits) -> Content:
 
 def read_markdown(text: str, url: str, limits: Limits) -> Content:
     """Markdown stays as it is; its title, links and words are those of what it looks like rendered."""
-    rendered = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    markdown = text.replace("\r\n", "\n").strip("\n")
+    title, body = split_front_matter(markdown)
+    rendered = MarkdownIt("commonmark", {"html": False}).enable("table").render(body)
     page, content = from_html(rendered, url, limits)
-    title = _first_heading(text) or name_of(url)
-    return Content(title, text.replace("\r\n", "\n").strip("\n"), content.words, content.links, page.metadata)
+    title = shorten(title) or _first_heading(body) or name_of(url)
+    return Content(title, markdown, content.words, content.links, page.metadata)
 
 
 def read_csv(text: str, url: str, delimiter: str, limits: Limits) -> Content:

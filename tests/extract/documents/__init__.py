@@ -129,11 +129,11 @@ def samples() -> list[Sample]:
         Sample(
             "/guide.md",
             "text/markdown",
-            b"# Guide\n\nSee [the *map*](map.html).\n",
+            b"---\ntitle: The guide\n---\n# Guide\n\nSee [the *map*](map.html).\n",
             DocumentKind.MARKDOWN,
             ("# Guide", "See [the *map*](map.html)."),
             ("http://site.test/map.html",),
-            "Guide",
+            "The guide",
         ),
         Sample("/llms.txt", "text/plain", b"# Site\n", DocumentKind.MARKDOWN, ("# Site",), title="Site"),
         Sample(
