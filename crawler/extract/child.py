@@ -42,7 +42,6 @@ def answer(header: dict[str, Any], body: bytes, options: Options) -> tuple[dict[
         return {"page": page, "is_plain": False, "words": None}, ""
     made = convert(
         parser,
-        html,
         base_url=base_url_of(parser, url),
         converter=options["converter"],
         view=View(**header["view"]),

@@ -51,14 +51,12 @@ def to_markdown(html: str, *, url: str, converter: ConverterName, view: View = F
         return plain_text(html)
     parser = LexborHTMLParser(html)
     base_url = base_url_of(parser, url)
-    return convert(parser, html, base_url=base_url, converter=converter, view=view).markdown
+    return convert(parser, base_url=base_url, converter=converter, view=view).markdown
 
 
-def convert(
-    parser: LexborHTMLParser, html: str, *, base_url: str, converter: ConverterName, view: View
-) -> Converted:
-    """Markdown of the page `html`, which `parser` has read. Links are made absolute by `base_url`."""
-    reading = read_blocks(select(parser, html, view), base_url, links=view.links, images=view.images)
+def convert(parser: LexborHTMLParser, *, base_url: str, converter: ConverterName, view: View) -> Converted:
+    """Markdown of the page that `parser` has read. Links are made absolute by `base_url`."""
+    reading = read_blocks(select(parser, view), base_url, links=view.links, images=view.images)
     return Converted(write(reading.blocks, converter), reading.words)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from crawler.extract.article import find_article
+from crawler.extract.main_content import find_main_content
 from crawler.extract.view import View
 
 #: What surrounds the content, when the page says so itself.
@@ -30,27 +30,24 @@ class Selection:
     tree: LexborHTMLParser
 
 
-def select(parser: LexborHTMLParser, html: str, view: View) -> Selection:
-    """What `view` shows of the page `html`, which `parser` has read."""
+def select(parser: LexborHTMLParser, view: View) -> Selection:
+    """What `view` shows of the page that `parser` has read."""
     if view.content == "main":
-        return _select_main(parser, html, view)
+        return _select_main(parser, view)
     dropped = _ids(parser, view.excluded)
     roots = _outermost(parser.css(view.selector)) if view.selector else _body(parser)
     return Selection(roots, dropped, parser)
 
 
-def _select_main(parser: LexborHTMLParser, html: str, view: View) -> Selection:
-    """The element that the page calls its main one, or its only article; else what looks like the article."""
+def _select_main(parser: LexborHTMLParser, view: View) -> Selection:
+    """The element that the page calls its main one, or its only article; else the one that has most of its text."""
     dropped = _ids(parser, (*view.excluded, _SURROUNDINGS))
     for selector in (_MAIN, "article"):
         found = _outermost(parser.css(selector))
         if len(found) == 1 and len(found[0].text().strip()) >= _LEAST_MAIN_CHARS:
             return Selection(found, dropped, parser)
-    article = find_article(html)
-    if len(article) >= _LEAST_MAIN_CHARS:
-        tree = LexborHTMLParser(article)
-        return Selection(_body(tree), _ids(tree, view.excluded), tree)
-    return Selection(_body(parser), dropped | _ids(parser, ["body > header"]), parser)
+    dropped |= _ids(parser, ["body > header"])
+    return Selection(find_main_content(parser, dropped), dropped, parser)
 
 
 def _body(parser: LexborHTMLParser) -> tuple[LexborNode, ...]:

@@ -8,15 +8,18 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
+from selectolax.lexbor import LexborHTMLParser
 
+from crawler.extract import child
 from crawler.extract.converter import INLINE_CHARS, Converter, Extract
 from crawler.extract.document import parse
 from crawler.extract.markdown import ConverterName, to_markdown
-from crawler.extract.view import FULL
+from crawler.extract.view import FULL, ContentChoice, View
 from crawler.model import ErrorCode, Failure
 from crawler.settings import Settings
 
@@ -62,6 +65,30 @@ async def test_extract_gives_the_page_and_its_markdown() -> None:
         assert await converter.extract(PAGE, URL, view=FULL) == Extract(
             page, to_markdown(PAGE, url=URL, converter="builtin"), words=6
         )
+
+
+@pytest.mark.parametrize("name", ["builtin", "markdownify"])
+@pytest.mark.parametrize("content", ["full", "main"])
+def test_a_page_is_parsed_once_whatever_is_asked_for(
+    name: ConverterName, content: ContentChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def count(html: str) -> LexborHTMLParser:
+        parsed.append(html)
+        return LexborHTMLParser(html)
+
+    for module in [module for path, module in sys.modules.items() if path.startswith("crawler.")]:
+        if hasattr(module, "LexborHTMLParser"):
+            monkeypatch.setattr(module, "LexborHTMLParser", count)
+    html = PAGE + "<p>word </p>" * 100 + "<table><tr><th>a<th>b<tr><td>1<td>2</table>"
+    header = {"url": URL, "view": asdict(View(content=content)), "structured": True, "is_plain": False}
+    options = {"max_links": 9, "max_url_chars": 2048, "converter": name}
+    said, markdown = child.answer(header, html.encode(), options)
+    assert parsed == [html]
+    assert said["page"]["title"] == "T"
+    assert said["page"]["structured"]["tables"]
+    assert "| 1 | 2 |" in markdown
 
 
 async def test_large_pages_are_parsed_in_the_child_too() -> None:

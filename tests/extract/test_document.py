@@ -119,10 +119,10 @@ def test_a16_refresh_to_itself_is_no_link() -> None:
 
 
 def test_d17_links_beyond_the_limit_are_counted() -> None:
-    page = read("".join(f'<a href="/p/{number}">' for number in range(20_000)), max_links=5_000)
+    page = read("".join(f'<a href="/p/{number}">' for number in range(1_000_000)), max_links=5_000)
     assert len(page.links) == 5_000
     assert page.links[0].url == "http://site.test/p/0"
-    assert page.links_dropped == 15_000
+    assert page.links_dropped == 995_000
 
 
 def test_metadata() -> None:

@@ -23,6 +23,9 @@ PAGES = {
     "weblog": f"<div id=top>{MENU}</div><article><h1>Piers</h1><p>{TEXT}</article><aside>Read on</aside>",
     "no names": f"<div class=menu>{MENU}</div><div class=content><h1>Piers</h1><p>{TEXT}<p>{TEXT}</div>"
     f"<div class=sidebar>{MENU}</div><div class=footer>Imprint</div>",
+    "sections": f"<div class=menu>{MENU}</div><div class=page><div><h1>Piers</h1></div><div id=content>"
+    f"<div class=sect><h2>North</h2><p>{TEXT}</div><div class=sect><h2>South</h2><p>{TEXT}</div></div></div>"
+    f"<div id=footer><a href=/>Imprint</a></div>",
     "list of teasers": f"<nav>{MENU}</nav><h1>Piers</h1><article>{TEXT}</article><article>{TEXT}</article>"
     "<footer>Imprint",
 }
@@ -44,6 +47,24 @@ def test_main_content_is_without_what_surrounds_it(name: str) -> None:
 def test_main_content_keeps_its_forms() -> None:
     shown = markdown(PAGES["documentation"], content="main")
     assert shown == f"# Piers\n\n{TEXT.strip()}\n\n```sh\nls\n```"
+
+
+def test_main_content_without_a_name_is_whole_and_has_its_heading() -> None:
+    shown = markdown(PAGES["sections"], content="main")
+    assert shown == f"# Piers\n\n## North\n\n{TEXT.strip()}\n\n## South\n\n{TEXT.strip()}"
+
+
+def test_a_page_that_is_all_links_is_shown_whole() -> None:
+    assert markdown(f"<div>Press space</div><div>{MENU}</div>", content="main").endswith(
+        "[Two](http://site.test/2)"
+    )
+    assert markdown("<frameset><frame src=x></frameset>", content="main") == ""
+
+
+@pytest.mark.parametrize("depth", [500, 2_000])
+def test_main_content_of_deep_pages_is_found(depth: int) -> None:
+    html = "<div>" * depth + f"<p>{TEXT}</p>" * 2
+    assert markdown(html, content="main") == f"{TEXT.strip()}\n\n{TEXT.strip()}"
 
 
 def test_an_empty_main_is_not_the_content() -> None:

@@ -52,7 +52,7 @@ def from_html(html: str, url: str, limits: Limits) -> tuple[Page, Content]:
         raise BadDocument("nested too deep")
     parser = LexborHTMLParser(html)
     page = describe(parser, "", url=url, max_links=limits.max_links, max_url_chars=limits.max_url_chars)
-    reading = read_blocks(select(parser, html, FULL), url)
+    reading = read_blocks(select(parser, FULL), url)
     links = tuple(link.url for link in page.links)
     return page, Content(
         page.title, write(reading.blocks, limits.converter), reading.words, links, page.metadata
