@@ -18,7 +18,7 @@ from bench.backend import Backend
 from bench.measure import PEERS, Run, interleave, run_program
 from bench.pages import write_static
 from bench.programs.convert import CONVERTERS
-from bench.report import MIB, Check, print_table, told
+from bench.report import Check, print_table, told
 from tests.extract.cases import DOCUMENTATION
 from tests.extract.fidelity import lost_text
 from tests.extract.suites import URL, is_right, score, suite
@@ -39,14 +39,13 @@ def cpu_times(_backend: Backend, rounds: int, pages: int) -> list[Check]:
         )
     times = {name: statistics.median(_milliseconds(run) for run in of_one) for name, of_one in runs.items()}
     print_table(
-        ["converter", "CPU ms/page", "least-most", "x lexbor", "peak MiB"],
+        ["converter", "CPU ms/page", "least-most", "x lexbor"],
         [
             [
                 name,
                 f"{times[name]:.2f}",
                 f"{min(map(_milliseconds, of_one)):.2f}-{max(map(_milliseconds, of_one)):.2f}",
                 f"{times[name] / times['lexbor alone']:.1f}",
-                f"{statistics.median(run.peak_bytes for run in of_one) / MIB:.0f}",
             ]
             for name, of_one in runs.items()
         ],

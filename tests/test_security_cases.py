@@ -13,6 +13,8 @@ CASES = {
     *(f"A{number}" for number in range(1, 64)),
     *(f"B{number}" for number in range(1, 5)),
     *(f"C{number}" for number in range(12, 26)),
+    "C49",
+    "C50",
     *(f"D{number}" for number in range(1, 21)),
     *(f"F{number}" for number in range(1, 19)),
 }

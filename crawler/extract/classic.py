@@ -47,6 +47,14 @@ class _Converter(MarkdownConverter):
         """The only spans are what is Markdown already: images, formulas, boxes of tasks."""
         return str(element.string)
 
+    def convert_li(self, element: Any, text: str, parent_tags: set[str]) -> str:
+        if not text.strip():
+            return "\n"
+        marker = f"{element['marker']} "
+        first, *others = text.strip().split("\n")
+        indented = (" " * len(marker) + line if line else "" for line in others)
+        return "\n".join([marker + first, *indented]) + "\n"
+
     def convert_a(self, element: Any, text: str, parent_tags: set[str]) -> str:
         stripped = text.strip()
         if not stripped:

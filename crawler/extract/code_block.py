@@ -152,7 +152,9 @@ def _is_dropped(node: LexborNode) -> bool:
         return False
     # Prism marks the code itself, not the numbers, with the class `line-numbers`.
     names = attributes.get("class") if tag not in ("code", "pre") else ""
-    return bool(names and not _GUTTERS.isdisjoint(names.split())) or is_hidden(node, tag, attributes)
+    if attributes.get("aria-hidden") == "true" and tag not in ("code", "pre"):
+        return True
+    return bool(names and not _GUTTERS.isdisjoint(names.split())) or is_hidden(tag, attributes)
 
 
 def _is_line(node: LexborNode) -> bool:

@@ -70,8 +70,8 @@ def describe(parser: LexborHTMLParser, text: str, *, url: str, max_links: int, m
         scan.read(node)
     base_url = base_url_of(parser, url)
     links, dropped = _links(scan.references, url, base_url, max_links, max_url_chars)
-    root = parser.root
-    language = root.attributes.get("lang") if root is not None else None
+    about = {} if parser.root is None else parser.root.attributes
+    language = about.get("lang") or about.get("xml:lang")
     return Page(
         html=text,
         title=scan.title or "",

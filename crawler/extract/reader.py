@@ -21,7 +21,7 @@ from crawler.extract.lists import Items
 from crawler.extract.outline import Outline
 from crawler.extract.pictures import address_of
 from crawler.extract.selection import Selection
-from crawler.extract.visibility import Attributes, is_hidden
+from crawler.extract.visibility import Attributes, is_hidden, is_ornament
 
 #: Longest URL that is written out.
 MAX_URL_CHARS = 8192
@@ -124,6 +124,7 @@ class _Reader:
         self._base_url = base_url
         self._code_blocks = code_blocks(selection.tree)
         self._dropped = selection.dropped
+        self._is_behind = False
         self._forms: Mapping[str, Callable[[LexborNode, Attributes], Leave | None]] = {
             "p": lambda node, attributes: outline.start_paragraph(),
             **dict.fromkeys(HEADINGS, self._enter_heading),
@@ -164,10 +165,12 @@ class _Reader:
         if tag in DROPPED:
             return None
         attributes = node.attributes
-        if (attributes or tag == "dialog") and is_hidden(node, tag, attributes):
+        if (attributes or tag == "dialog") and is_hidden(tag, attributes):
             return None
         if self._dropped and node.mem_id in self._dropped:
             return None
+        if attributes.get("aria-hidden") == "true" and not self._is_behind:
+            return None if is_ornament(node, tag) else self._enter_background(node, attributes)
         form = self._forms.get(tag)
         return _nothing if form is None else form(node, attributes)
 
@@ -178,6 +181,20 @@ class _Reader:
             return None
         form = self._forms.get(tag)
         return _nothing if form is None else form(root, attributes)
+
+    def _enter_background(self, node: LexborNode, attributes: Attributes) -> Leave | None:
+        """A page behind a dialog. No ornament is looked for in it: each search would go through all of it."""
+        form = self._forms.get(node.tag or "")
+        leave = _nothing if form is None else form(node, attributes)
+        if leave is None:
+            return None
+        self._is_behind = True
+
+        def end() -> None:
+            self._is_behind = False
+            leave()
+
+        return end
 
     def _enter_nothing(self, node: LexborNode, attributes: Attributes) -> Leave:
         return _nothing

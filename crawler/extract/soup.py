@@ -69,16 +69,17 @@ class _Tree:
         if numbers is None:
             self._open("ul")
         else:
-            # It counts on from the first by itself.
-            self._open("ol", start=str(numbers[0]))
-        for item in items:
-            self._add_item(item)
+            self._open("ol")
+        for index, item in enumerate(items):
+            self._add_item(item, "*" if numbers is None else f"{numbers[index]}.")
         self._close()
 
-    def _add_item(self, item: Sequence[Block]) -> None:
-        """Text that the page has not set as a paragraph stays without one, if it is alone: the list is tight."""
+    def _add_item(self, item: Sequence[Block], marker: str) -> None:
+        """An item knows how it is marked: markdownify would count the items before each.
+
+        Text that the page has not set as a paragraph stays without one, if it is alone: the list is tight."""
         is_alone = sum(isinstance(block, Paragraph) for block in item) == 1
-        self._open("li")
+        self._open("li", marker=marker)
         for block in item:
             if isinstance(block, Paragraph) and is_alone and not block.is_loose:
                 self._add_inline(block.text)

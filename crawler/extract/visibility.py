@@ -27,8 +27,8 @@ _CONTENT = (
 )
 
 
-def is_hidden(node: LexborNode, tag: str, attributes: Attributes) -> bool:
-    """Whether the element is not shown, or shown only to decorate what is."""
+def is_hidden(tag: str, attributes: Attributes) -> bool:
+    """Whether an element with these attributes is not shown."""
     if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
         return True
     if "popover" in attributes:
@@ -40,9 +40,12 @@ def is_hidden(node: LexborNode, tag: str, attributes: Attributes) -> bool:
     if (names := attributes.get("class")) and ("katex" in names or "MathJax" in names):
         # MathJax 3 names its element so, which holds the MathML.
         return tag != "mjx-container" and not _FORMULA_BOXES.isdisjoint(names.split())
-    return attributes.get("aria-hidden") == "true" and _is_ornament(node, tag)
+    return False
 
 
-def _is_ornament(node: LexborNode, tag: str) -> bool:
-    """A dialog that is open hides the whole page behind it in this way, so nothing with content in it is one."""
+def is_ornament(node: LexborNode, tag: str) -> bool:
+    """Whether an element that is `aria-hidden` only decorates what is shown.
+
+    A dialog that is open hides the whole page behind it in this way, so nothing with content in it is an ornament.
+    """
     return tag in _ORNAMENTS and all(found.mem_id == node.mem_id for found in node.css(_CONTENT))

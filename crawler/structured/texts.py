@@ -31,8 +31,3 @@ def text_of(node: LexborNode, max_chars: int) -> str:
         parts.append(text)
         chars += len(text)
     return " ".join("".join(parts).split())[:max_chars]
-
-
-_BREAKS = frozenset(
-    {"br", "p", "div", "li", "td", "th", "tr", "dd", "dt", "h1", "h2", "h3", "h4", "h5", "h6"}
-)

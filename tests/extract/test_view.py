@@ -151,6 +151,11 @@ def test_what_a_page_says_about_itself() -> None:
     }
 
 
+def test_the_language_of_xhtml() -> None:
+    page = parse("<html xml:lang=de>", content_type=None, url=URL, max_links=9, max_url_chars=2048)
+    assert page.metadata.language == "de"
+
+
 @pytest.mark.parametrize(
     ("written", "iso"),
     [
