@@ -55,6 +55,11 @@ class _Converter(MarkdownConverter):
         indented = (" " * len(marker) + line if line else "" for line in others)
         return "\n".join([marker + first, *indented]) + "\n"
 
+    def convert_ol(self, element: Any, text: str, parent_tags: set[str]) -> str:
+        """Right under a text only a list that begins with one is seen as one (CommonMark 5.3)."""
+        begins_with_one = text.lstrip().startswith("1.")
+        return ("" if begins_with_one else "\n") + self.convert_list(element, text, parent_tags)
+
     def convert_a(self, element: Any, text: str, parent_tags: set[str]) -> str:
         stripped = text.strip()
         if not stripped:

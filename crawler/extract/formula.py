@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from selectolax.lexbor import LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 #: Deeper in a formula there is text only.
 MAX_DEPTH = 30
@@ -13,6 +14,10 @@ _ANNOTATION = 'annotation[encoding="application/x-tex"], annotation[encoding="Te
 #: Images whose text alternative is TeX: WordPress, Sphinx; those of MediaWiki have longer names.
 _TEX_IMAGES = frozenset(["latex", "tex", "math"])
 _MEDIAWIKI_IMAGE = "mwe-math-fallback-image"
+#: Elements whose text is TeX until a script has run: Sphinx, pandoc, Markdown with Arithmatex.
+_TEX_ELEMENTS = "span.math, div.math, span.arithmatex, div.arithmatex"
+_INLINE = re.compile(r"\s*\\\((.+)\\\)\s*", re.DOTALL)
+_DISPLAY = re.compile(r"\s*(?:\\\[(.+)\\\]|\$\$(.+)\$\$)\s*", re.DOTALL)
 #: Operators that are not seen: function application, invisible times, separator and plus.
 _INVISIBLE = str.maketrans("", "", "\u2061\u2062\u2063\u2064\u200b")
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "#$%&_{}"})
@@ -54,6 +59,21 @@ def tex_of_script(node: LexborNode) -> str:
     return _one_line(node.text()) if kind.startswith("math/tex") else ""
 
 
+def tex_elements(tree: LexborHTMLParser) -> frozenset[int]:
+    """Ids of the elements that `tex_of_element` is for."""
+    return frozenset(node.mem_id for node in tree.css(_TEX_ELEMENTS))
+
+
+def tex_of_element(node: LexborNode) -> tuple[str, bool]:
+    """TeX that is the text of an element, and whether it stands on a line of its own; empty for any other text."""
+    text = node.text()
+    if match := _INLINE.fullmatch(text):
+        return _one_line(match[1]), False
+    if match := _DISPLAY.fullmatch(text):
+        return _one_line(match[1] or match[2]), True
+    return "", False
+
+
 def tex_of_image(attributes: Mapping[str, str | None]) -> str:
     """TeX that an image shows; empty for other images."""
     names = attributes.get("class")
@@ -62,7 +82,7 @@ def tex_of_image(attributes: Mapping[str, str | None]) -> str:
     return ""
 
 
-def is_display(attributes: Mapping[str, str | None]) -> bool:
+def is_display_formula(attributes: Mapping[str, str | None]) -> bool:
     """Whether a formula (element, script or image) stands on a line of its own."""
     return (
         attributes.get("display") == "block"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from selectolax.lexbor import LexborNode
 
-from crawler.extract.visibility import Attributes
+from crawler.extract.attributes import Attributes
 
 #: Where pages keep the address of an image until it comes into view; `src` holds a placeholder then.
 _LATE = ("data-src", "data-original", "data-lazy-src")

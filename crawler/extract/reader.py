@@ -6,68 +6,36 @@ page, and what comes after may recurse. Deeper down the text is kept and the for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import ada_url
 from selectolax.lexbor import LexborNode
 
-from crawler.extract.blocks import Align, Block, Break, Code, Image, Mark, MarkName, Math, Rule
+from crawler.extract.attributes import Attributes, align_of, number_of
+from crawler.extract.blocks import Block, Break, Code, Image, Mark, Math, Rule
 from crawler.extract.code_block import code_blocks, language_of, read_code
-from crawler.extract.formula import is_display, tex_of, tex_of_image, tex_of_script
+from crawler.extract.elements import CODE_BLOCKS, CONTAINERS, DROPPED, HEADINGS, MARKS, QUOTED, SPACED
+from crawler.extract.formula import (
+    is_display_formula,
+    tex_elements,
+    tex_of,
+    tex_of_element,
+    tex_of_image,
+    tex_of_script,
+)
 from crawler.extract.grid import MAX_COLSPAN, MAX_ROWSPAN
 from crawler.extract.lists import Items
 from crawler.extract.outline import Outline
 from crawler.extract.pictures import address_of
 from crawler.extract.selection import Selection
-from crawler.extract.visibility import Attributes, is_hidden, is_ornament
+from crawler.extract.visibility import is_hidden, is_ornament, is_permalink
 
 #: Longest URL that is written out.
 MAX_URL_CHARS = 8192
 
-#: Not shown, or not text.
-DROPPED = frozenset([
-    "style", "template", "noscript", "head", "title", "iframe", "object", "embed", "canvas", "noembed",
-    "noframes", "datalist", "col", "colgroup", "desc", "defs", "metadata", "rp",
-])  # fmt: skip
-MARKS: Mapping[str, MarkName] = {
-    "em": "em",
-    "i": "em",
-    "strong": "strong",
-    "b": "strong",
-    "del": "del",
-    "s": "del",
-    "strike": "del",
-    "code": "code",
-    "kbd": "code",
-    "samp": "code",
-    "tt": "code",
-    "sup": "sup",
-    "sub": "sub",
-}
-HEADINGS: Mapping[str, int] = {f"h{level}": level for level in range(1, 7)}
-CODE_BLOCKS = frozenset(["pre", "listing", "xmp", "plaintext"])
-#: Blocks without a form of their own in Markdown: they only end the text before them.
-CONTAINERS = frozenset([
-    "address", "article", "aside", "body", "caption", "center", "details", "dialog", "div", "fieldset", "figcaption",
-    "figure", "footer", "form", "header", "hgroup", "legend", "main", "nav", "optgroup", "search", "section", "tbody",
-    "tfoot", "thead",
-])  # fmt: skip
-#: Inline, but never glued to their neighbours on the screen.
-SPACED = frozenset(["button", "option", "select", "text", "textarea"])
-#: What browsers put around the text of an element.
-QUOTED = {"q": ('"', '"'), "rt": ("(", ")")}
 #: Schemes of links that lead nowhere outside the page.
 DEAD_SCHEMES = ("javascript:", "data:", "vbscript:", "about:", "blob:")
-
-_ALIGN_STYLE = re.compile(r"text-align\s*:\s*(left|center|right)", re.IGNORECASE)
-#: Asciidoctor's, Bootstrap's and WordPress's classes.
-_ALIGN_CLASS = re.compile(r"(?:^|[\s-])(?:halign|text|text-align)-(left|center|right)(?=\s|$)")
-#: Links behind headings to themselves, which style sheets hide until the mouse is there: those of Sphinx, MkDocs,
-#: VitePress, Docusaurus and Jupyter. Others have a text that is not seen, or a pilcrow.
-_PERMALINKS = frozenset(["headerlink", "header-anchor", "hash-link", "anchor-link"])
-_UNSEEN = re.compile(r"[\s\u200b\ufeff¶]*")
 
 Leave = Callable[[], None]
 
@@ -124,6 +92,7 @@ class _Reader:
         self._base_url = base_url
         self._code_blocks = code_blocks(selection.tree)
         self._dropped = selection.dropped
+        self._tex_elements = tex_elements(selection.tree)
         self._is_behind = False
         self._forms: Mapping[str, Callable[[LexborNode, Attributes], Leave | None]] = {
             "p": lambda node, attributes: outline.start_paragraph(),
@@ -132,7 +101,7 @@ class _Reader:
             "menu": lambda node, attributes: outline.start_list(Items(is_ordered=False)),
             "dir": lambda node, attributes: outline.start_list(Items(is_ordered=False)),
             "ol": self._enter_ordered_list,
-            "li": lambda node, attributes: outline.start_item(_number(attributes.get("value"))),
+            "li": lambda node, attributes: outline.start_item(number_of(attributes.get("value"))),
             "blockquote": lambda node, attributes: outline.start_quote(),
             "table": self._enter_table,
             "tr": self._enter_row,
@@ -171,6 +140,8 @@ class _Reader:
             return None
         if attributes.get("aria-hidden") == "true" and not self._is_behind:
             return None if is_ornament(node, tag) else self._enter_background(node, attributes)
+        if self._tex_elements and node.mem_id in self._tex_elements and self._read_tex(node):
+            return None
         form = self._forms.get(tag)
         return _nothing if form is None else form(node, attributes)
 
@@ -250,7 +221,7 @@ class _Reader:
             return _nothing
         label = attributes.get("aria-label") or ""
         if written and written.startswith("#"):
-            if _is_permalink(node, attributes):
+            if is_permalink(node, attributes):
                 return None
             label = ""
         return self._outline.start_mark(Mark("a", href, attributes.get("title") or ""), label=label)
@@ -267,7 +238,7 @@ class _Reader:
 
     def _enter_image(self, node: LexborNode, attributes: Attributes) -> None:
         if tex := tex_of_image(attributes):
-            self._add_formula(tex, attributes)
+            self._add_formula(tex, is_display_formula(attributes))
             return
         written = address_of(node, attributes)
         alt = attributes.get("alt") or ""
@@ -283,22 +254,27 @@ class _Reader:
 
     def _enter_math(self, node: LexborNode, attributes: Attributes) -> None:
         if tex := tex_of(node):
-            self._add_formula(tex, attributes)
+            self._add_formula(tex, is_display_formula(attributes))
 
     def _enter_script(self, node: LexborNode, attributes: Attributes) -> None:
         if tex := tex_of_script(node):
-            self._add_formula(tex, attributes)
+            self._add_formula(tex, is_display_formula(attributes))
 
-    def _add_formula(self, tex: str, attributes: Attributes) -> None:
-        if not is_display(attributes):
-            self._outline.add(Math(tex))
-            return
-        self._outline.end_text()
-        self._outline.add(Math(tex, is_display=True))
-        self._outline.end_text()
+    def _read_tex(self, node: LexborNode) -> bool:
+        tex, is_display = tex_of_element(node)
+        if tex:
+            self._add_formula(tex, is_display)
+        return bool(tex)
+
+    def _add_formula(self, tex: str, is_display: bool) -> None:
+        if is_display:
+            self._outline.end_text()
+        self._outline.add(Math(tex, is_display))
+        if is_display:
+            self._outline.end_text()
 
     def _enter_ordered_list(self, node: LexborNode, attributes: Attributes) -> Leave:
-        start = _number(attributes.get("start"))
+        start = number_of(attributes.get("start"))
         return self._outline.start_list(Items(True, start, is_reversed="reversed" in attributes))
 
     def _enter_row(self, node: LexborNode, attributes: Attributes) -> Leave:
@@ -307,13 +283,13 @@ class _Reader:
         return self._outline.start_row(section, 0 if parent is None else parent.mem_id)
 
     def _enter_cell(self, node: LexborNode, attributes: Attributes) -> Leave:
-        rowspan = _number(attributes.get("rowspan"))
+        rowspan = number_of(attributes.get("rowspan"))
         return self._outline.start_cell(
             is_header=node.tag == "th",
-            colspan=min(_number(attributes.get("colspan")) or 1, MAX_COLSPAN),
+            colspan=min(number_of(attributes.get("colspan")) or 1, MAX_COLSPAN),
             # 0: as far as the rows go.
             rowspan=min(MAX_ROWSPAN if rowspan == 0 else rowspan or 1, MAX_ROWSPAN),
-            align=_align(attributes),
+            align=align_of(attributes),
         )
 
     def _enter_table(self, node: LexborNode, attributes: Attributes) -> Leave | None:
@@ -335,30 +311,3 @@ class _Reader:
 
 def _nothing() -> None:
     """What ends with an element that has no form: nothing."""
-
-
-def _is_permalink(node: LexborNode, attributes: Attributes) -> bool:
-    text = node.text()
-    if not _UNSEEN.fullmatch(text) and _PERMALINKS.isdisjoint((attributes.get("class") or "").split()):
-        return False
-    return not any(map(str.isalnum, text)) and node.css_first("img") is None
-
-
-def _number(text: str | None) -> int | None:
-    """A non-negative integer as HTML reads it, cut at nine digits as Markdown cuts it; None for anything else."""
-    match = re.match(r"\s*\+?([0-9]{1,12})", text or "")
-    return min(int(match.group(1)), 999_999_999) if match else None
-
-
-def _align(attributes: Attributes) -> Align:
-    match = _ALIGN_STYLE.search(attributes.get("style") or "") or _ALIGN_CLASS.search(
-        attributes.get("class") or ""
-    )
-    match (match.group(1) if match else attributes.get("align") or "").lower():
-        case "left":
-            return "left"
-        case "center":
-            return "center"
-        case "right":
-            return "right"
-    return ""

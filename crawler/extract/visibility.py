@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from selectolax.lexbor import LexborNode
 
-Attributes = Mapping[str, str | None]
+from crawler.extract.attributes import Attributes
 
 _HIDING_STYLE = re.compile(
     r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)(?![\w-])", re.IGNORECASE
@@ -25,6 +24,10 @@ _CONTENT = (
     "p, div, pre, table, ul, ol, dl, blockquote, h1, h2, h3, h4, h5, h6, section, article, main, "
     "img, math, video"
 )
+#: Links behind headings to themselves, which style sheets hide until the mouse is there: those of Sphinx, MkDocs,
+#: VitePress, Docusaurus and Jupyter. Others have a text that is not seen, or a pilcrow.
+_PERMALINKS = frozenset(["headerlink", "header-anchor", "hash-link", "anchor-link"])
+_UNSEEN = re.compile(r"[\s\u200b\ufeff¶]*")
 
 
 def is_hidden(tag: str, attributes: Attributes) -> bool:
@@ -49,3 +52,11 @@ def is_ornament(node: LexborNode, tag: str) -> bool:
     A dialog that is open hides the whole page behind it in this way, so nothing with content in it is an ornament.
     """
     return tag in _ORNAMENTS and all(found.mem_id == node.mem_id for found in node.css(_CONTENT))
+
+
+def is_permalink(node: LexborNode, attributes: Attributes) -> bool:
+    """Whether a link to a place in the page is only a sign for that place."""
+    text = node.text()
+    if not _UNSEEN.fullmatch(text) and _PERMALINKS.isdisjoint((attributes.get("class") or "").split()):
+        return False
+    return not any(map(str.isalnum, text)) and node.css_first("img") is None

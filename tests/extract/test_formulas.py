@@ -31,6 +31,10 @@ def markdown(html: str) -> str:
         "<img src=/x.svg class=mwe-math-fallback-image-inline aria-hidden=true alt='x^2'></span>",
         "<img class=latex src=/x.png alt='x^2'>",
         "<img class=math src=/x.png alt='x^2'>",
+        # Before a script has run: Sphinx, pandoc, Arithmatex.
+        "<span class='math notranslate nohighlight'>\\(x^2\\)</span>",
+        "<span class='math inline'> \\( x^2 \\)</span>",
+        "<span class=arithmatex>\\(x^2\\)</span>",
     ],
 )
 def test_tex_of_the_page(html: str) -> None:
@@ -43,6 +47,8 @@ def test_tex_of_the_page(html: str) -> None:
         "<math display=block alttext='x^2'></math>",
         "<script type='math/tex; mode=display'>x^2</script>",
         "<img class=mwe-math-fallback-image-display src=/x.svg alt='x^2'>",
+        "<span class='math display'>\\[\nx^2\n\\]</span>",
+        "<span class=math>$$x^2$$</span>",
     ],
 )
 def test_formulas_on_a_line_of_their_own(html: str) -> None:
@@ -76,6 +82,10 @@ def test_mathml_becomes_tex(mathml: str, tex: str) -> None:
         markdown(f"<p>a <mjx-container class=MathJax><math>{mathml}</math></mjx-container> b")
         == f"a ${tex}$ b"
     )
+
+
+def test_other_text_with_that_class_is_text() -> None:
+    assert markdown("<p class=math>a <span class=math><i>x</i> b</span> \\(y\\)") == "a _x_ b \\\\(y\\\\)"
 
 
 def test_deep_formulas_keep_their_text() -> None:

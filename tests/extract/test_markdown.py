@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.extract.markdown import to_markdown
+from crawler.extract.markdown import ConverterName, to_markdown
+from tests.extract.fidelity import characters, rendered
 
 URL = "http://site.test/dir/page"
 
@@ -181,6 +182,15 @@ EXAMPLES = {
 def test_example(name: str) -> None:
     html, wanted = EXAMPLES[name]
     assert to_markdown(html, url=URL, converter="builtin").replace("http://site.test/", "/") == wanted
+
+
+#: Without the one that needs a tag, which markdownify does not write.
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"marks that need a tag"}))
+def test_markdownify_shows_the_same_text(name: str) -> None:
+    html, _ = EXAMPLES[name]
+    converters: list[ConverterName] = ["builtin", "markdownify"]
+    first, second = (characters(rendered(to_markdown(html, url=URL, converter=name))) for name in converters)
+    assert first == second
 
 
 def test_links_are_absolute_by_the_base() -> None:
