@@ -56,9 +56,10 @@ class _Converter(MarkdownConverter):
         return "\n".join([marker + first, *indented]) + "\n"
 
     def convert_ol(self, element: Any, text: str, parent_tags: set[str]) -> str:
-        """Right under a text only a list that begins with one is seen as one (CommonMark 5.3)."""
-        begins_with_one = text.lstrip().startswith("1.")
-        return ("" if begins_with_one else "\n") + self.convert_list(element, text, parent_tags)
+        if "li" not in parent_tags:
+            return f"\n\n{text}\n"
+        # Right under a text only a list that begins with one is seen as one (CommonMark 5.3).
+        return ("\n" if text.lstrip().startswith("1.") else "\n\n") + text.rstrip()
 
     def convert_a(self, element: Any, text: str, parent_tags: set[str]) -> str:
         stripped = text.strip()
