@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from crawler.structured.texts import text_of
@@ -12,6 +14,8 @@ MAX_CELLS = 30
 MAX_PAIRS = 300
 _MAX_LABEL_CHARS = 80
 _MAX_CELL_CHARS = 1_000
+
+_IN_BRACKETS = re.compile(r"\s*[(\[][^()\[\]]*[)\]]$")
 
 Row = dict[str, str]
 
@@ -26,7 +30,7 @@ def read_tables(parser: LexborHTMLParser) -> tuple[dict[str, str], tuple[tuple[R
         rows = [_cells(row) for row in table.css("tr")[:MAX_ROWS]]
         rows = [row for row in rows if row]
         if rows and len(rows[0]) > 1 and all(cell.tag == "th" for cell in rows[0]):
-            heading = [text_of(cell, _MAX_LABEL_CHARS) for cell in rows[0]]
+            heading = [_label(cell) for cell in rows[0]]
             body = [_row(heading, row) for row in rows[1:] if len(row) == len(heading)]
             if body:
                 tables.append(tuple(body))
@@ -43,6 +47,12 @@ def read_tables(parser: LexborHTMLParser) -> tuple[dict[str, str], tuple[tuple[R
     return pairs, tuple(tables)
 
 
+def _label(cell: LexborNode) -> str:
+    """The text of a label, without the unit or note in brackets behind it."""
+    text = text_of(cell, _MAX_LABEL_CHARS + 1).rstrip(": ")
+    return _IN_BRACKETS.sub("", text) or text
+
+
 def _cells(row: LexborNode) -> list[LexborNode]:
     return [cell for cell in row.iter() if cell.tag in {"td", "th"}][:MAX_CELLS]
 
@@ -53,7 +63,7 @@ def _row(heading: list[str], cells: list[LexborNode]) -> Row:
 
 
 def _add(pairs: dict[str, str], label: LexborNode, value: LexborNode) -> None:
-    name = text_of(label, _MAX_LABEL_CHARS + 1).rstrip(": ")
+    name = _label(label)
     text = text_of(value, _MAX_CELL_CHARS)
     if name and text and len(name) <= _MAX_LABEL_CHARS and len(pairs) < MAX_PAIRS:
         pairs.setdefault(name, text)

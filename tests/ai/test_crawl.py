@@ -68,6 +68,37 @@ async def test_without_a_model_the_pages_structured_data_is_the_json(bare: Serve
     assert second["json"] == {"name": "Evil"}
 
 
+#: The same lamp in every notation; what each page says of it is what its `json` must have.
+NOTATIONS = {
+    "/json-ld": '<script type="application/ld+json">{"@type":"Product","name":"Lamp","offers":{"price":19}}</script>',
+    "/microdata": '<p itemscope itemtype="https://schema.org/Product"><b itemprop=name>Lamp</b>'
+    '<i itemprop=offers itemscope><data itemprop=price value="19.00">19 EUR</data></i></p>',
+    "/rdfa": '<p vocab="https://schema.org/" typeof=Product><b property=name>Lamp</b><i property=price>19,00</i></p>',
+    "/open-graph": '<meta property="og:title" content="Lamp"><meta property="product:price:amount" content="19">',
+    "/meta": '<title>Lamp</title><meta name="price" content="19 EUR">',
+    "/table": "<h1>Lamp</h1><table><tr><th>Price (EUR)<td>19</table>",
+    "/list": "<h1>Lamp</h1><dl><dt>Price<dd>19</dl>",
+}
+
+
+async def test_every_notation_is_mapped_onto_the_schema(bare: Server) -> None:
+    kind = "Content-Type: text/html"
+    async with origin() as running:
+        links = "".join(f'<a href="{path}">x</a>' for path in NOTATIONS)
+        running.routes["/"] = page(links.encode(), kind)
+        running.routes |= {path: page(html.encode(), kind) for path, html in NOTATIONS.items()}
+        result = await bare.crawl(
+            url=running.url(), limit=20, formats=["json"], jsonOptions={"response_format": FORMAT}
+        )
+    start, *others = result["records"]
+    assert (start["jsonSource"], start["jsonReason"]) == ("structured-data", "incomplete_data")
+    assert len(others) == len(NOTATIONS)
+    for record in others:
+        assert (record["json"], record["jsonSource"]) == ({"name": "Lamp", "price": 19}, "structured-data"), (
+            record
+        )
+
+
 async def test_pages_without_the_data_are_completed_without_json(bare: Server, shop: Origin) -> None:
     wanted = {"properties": {"isbn": "string"}, "required": ["isbn"]}
     result = await bare.crawl(

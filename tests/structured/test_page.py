@@ -88,8 +88,8 @@ def test_rdfa_lite_is_read_and_open_graph_is_no_item() -> None:
 def test_meta_tables_and_lists_are_read() -> None:
     data = read(
         """<html lang="de"><title>A &amp; B</title><link rel="canonical" href="/x"><meta name="Author" content="Ann">
-        <h1>Head</h1><table><tr><th>Name<th>Price<tr><td>A<td>1<tr><td>B<td>2<tr><td>short</table>
-        <table><tr><td>Weight:<td>3 kg<tr><th>Colour<td>red<script>no()</script></table>
+        <h1>Head</h1><table><tr><th>Name<th>Price (EUR)<tr><td>A<td>1<tr><td>B<td>2<tr><td>short</table>
+        <table><tr><td>Weight [net]:<td>3 kg<tr><th>Colour<td>red<script>no()</script></table>
         <dl><dt>Size</dt> <dd>XL</dd><dt>lonely</dt></dl>"""
     )
     assert data.named == {
