@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -49,8 +50,11 @@ def mended_markdownify() -> Convert:
 
 def bare_markdownify() -> Convert:
     """As it comes, on lxml."""
+    from bs4 import XMLParsedAsHTMLWarning
     from markdownify import MarkdownConverter
 
+    # Documentation may be XHTML.
+    warnings.filterwarnings("ignore", category=XMLParsedAsHTMLWarning)
     converter = MarkdownConverter(heading_style="ATX", bullets="*", autolinks=False, bs4_options="lxml")
     return lambda html, url: str(converter.convert(html))
 

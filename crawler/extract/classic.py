@@ -1,6 +1,6 @@
 """Markdown by markdownify, from the blocks of the page instead of from its HTML.
 
-Given a clean tree it has few faults left; `_Converter` mends those. It costs about three times what
+Given a clean tree it has few faults left; `_Converter` mends those. It costs about twice what
 `crawler.extract.markdown` does by itself, and it is chosen by `CRAWL_MARKDOWN` (see `docs/quality.md`).
 """
 
