@@ -21,6 +21,7 @@ from crawler import urls
 from crawler.model import Found, Kind, Lease, Outcome, UrlStatus
 from crawler.politeness import Circuit
 from crawler.store.admission import Admission
+from crawler.store.circuits import Circuits
 from crawler.store.database import Database
 from crawler.store.finish import Finisher
 from crawler.store.frontier import Frontier, Politeness
@@ -80,8 +81,7 @@ class _Probe:
             database,
             hosts,
             Admission(database, max_sitemaps=50, max_held_pages=1_000),
-            Circuit(opens_after=5, down_after=10, down=timedelta(minutes=10)),
-            default_delay_ms=delay_ms,
+            Circuits(database, Circuit(opens_after=5, down_after=10, down=timedelta(minutes=10))),
             retention_ms=1_000_000,
         )
         self._rng = random.Random(1)

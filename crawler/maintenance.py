@@ -13,6 +13,7 @@ from crawler.model import CrawlStatus, ErrorCode, Kind, Outcome, UrlStatus
 from crawler.scheduling import Scheduling
 from crawler.settings import Settings
 from crawler.store.addresses import Addresses
+from crawler.store.circuits import Circuits
 from crawler.store.clock import ClockJumps
 from crawler.store.contents import Contents
 from crawler.store.crawls import Crawls
@@ -48,6 +49,7 @@ class Maintenance:
     frontier: Frontier
     finisher: Finisher
     addresses: Addresses
+    circuits: Circuits
     robots: RobotsFiles
     contents: Contents
     jumps: ClockJumps
@@ -59,6 +61,7 @@ class Maintenance:
         if await self.jumps.mend():
             log.warning("the clock of the database was set back; what it made wait for too long goes on")
         await self.addresses.delete_idle()
+        await self.circuits.delete_stale()
         counts = TickCounts(
             taken_back=await self.take_back_leases(),
             ended=await self.end_overdue_crawls(),

@@ -42,6 +42,7 @@ from crawler.store import migrate
 from crawler.store.addresses import Addresses
 from crawler.store.admission import Admission
 from crawler.store.changes import Changes
+from crawler.store.circuits import Circuits
 from crawler.store.clock import ClockJumps
 from crawler.store.contents import Contents
 from crawler.store.continuations import Continuations
@@ -106,14 +107,8 @@ class Runtime:
         admission = Admission(
             self.database, max_sitemaps=settings.max_sitemaps, max_held_pages=settings.max_held_pages
         )
-        self._finisher = Finisher(
-            self.database,
-            hosts,
-            admission,
-            Circuit.load(settings),
-            default_delay_ms=default_delay_ms,
-            retention_ms=retention_ms,
-        )
+        circuits = Circuits(self.database, Circuit.load(settings))
+        self._finisher = Finisher(self.database, hosts, admission, circuits, retention_ms=retention_ms)
         robots_files = RobotsFiles(self.database)
 
         self._egress = Egress(settings, also_allow_host=also_allow_host)
@@ -184,6 +179,7 @@ class Runtime:
             self._frontier,
             self._finisher,
             addresses,
+            circuits,
             robots_files,
             Contents(self.database),
             ClockJumps(self.database, lease_ms=lease_ms, longest_wait_ms=_longest_wait_ms(settings)),

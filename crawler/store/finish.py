@@ -15,12 +15,12 @@ from sqlalchemy import Executable, bindparam, case, func, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import CrawlStatus, Outcome, Role, UrlStatus
-from crawler.politeness import Circuit
 from crawler.store.admission import Admission, Admitted
+from crawler.store.circuits import Circuits
 from crawler.store.contents import Contents, pack
 from crawler.store.crawl_row import CrawlRow
 from crawler.store.database import Database, encode_rows, now
-from crawler.store.hosts import Hosts, hand_back_turns, note_signs, wake
+from crawler.store.hosts import Hosts, hand_back_turns, wake
 from crawler.store.schema import crawls, urls
 from crawler.store.transitions import append_event, end_crawl
 
@@ -47,16 +47,14 @@ class Finisher:
         database: Database,
         hosts: Hosts,
         admission: Admission,
-        circuit: Circuit,
+        circuits: Circuits,
         *,
-        default_delay_ms: int,
         retention_ms: int,
     ) -> None:
         self._database = database
         self._hosts = hosts
         self._admission = admission
-        self._circuit = circuit
-        self._default_delay_ms = default_delay_ms
+        self._circuits = circuits
         self._retention_ms = retention_ms
         self._contents = Contents(database)
         self._settle = _settle_statement(database)
@@ -101,7 +99,7 @@ class Finisher:
                 if crawl.exhausted:
                     await end_crawl(connection, crawl.id, CrawlStatus.COMPLETED, self._retention_ms)
                     done.ended.append(crawl.id)
-            await note_signs(connection, self._circuit, self._default_delay_ms, accepted)
+            await self._circuits.note_signs(connection, accepted)
             # Last, so that the hosts' rows are locked for as short as can be: the frontier wants them.
             unused = [outcome.lease for outcome in accepted if outcome.unused_turn]
             admitted.woken |= {(lease.host_id, lease.kind) for lease in unused}

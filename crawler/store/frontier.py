@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -38,8 +38,10 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from crawler.model import ErrorCode, Kind, Lease, Role, UrlStatus
 from crawler.settings import LONGEST_DOWN_SECONDS
-from crawler.store.database import Database, later_of, now
+from crawler.store.circuits import NEXT_TRY, TRY, has_circuit, is_paused
+from crawler.store.database import Database, now
 from crawler.store.schema import hosts, urls
+from crawler.urls import origin_of
 
 #: A lease that has run out is left alone so long at most, milliseconds: its holder may be ending the page just now.
 _LONGEST_GRACE_MS = 5_000
@@ -89,12 +91,14 @@ class Frontier:
         async with self._database.write() as connection:
             granted = self._monotonic()
             due = (await connection.execute(statements.claim_hosts, {"slots": slots})).all()
-            rows: Sequence[Row[tuple[object, ...]]] = ()
+            rows: Sequence[Row[Any]] = ()
+            circuits: Mapping[int, Row[Any]] = {}
             token = str(uuid4())
             if due:
                 rows = await self._pick(connection, statements, due, slots, token)
                 found = {row.host_id for row in rows}
-                idle = [host.id for host in due if host.id not in found]
+                circuits = await self._try_origins(connection, due, rows)
+                idle = [host for host in due if host.id not in found]
                 if idle:
                     await self._park(connection, statements, idle)
             wait_ms = None
@@ -118,8 +122,8 @@ class Frontier:
                 next_fetch_at=by_id[row.host_id].next_fetch_at,
                 interval_ms=by_id[row.host_id].interval_ms,
                 lastmod_at=row.lastmod_at,
-                host_failures=by_id[row.host_id].failures,
-                host_down=_why_down(by_id[row.host_id]),
+                host_failures=circuits[row.id].failures if row.id in circuits else 0,
+                host_down=_why_down(circuits.get(row.id)),
             )
             for row in sorted(rows, key=lambda row: row.id)
         )
@@ -132,17 +136,17 @@ class Frontier:
         due: Sequence[Row[Any]],
         slots: int,
         token: str,
-    ) -> list[Row[tuple[object, ...]]]:
-        """Stamp the best queued URLs of these hosts: one each, more where the interval is zero."""
+    ) -> list[Row[Any]]:
+        """Stamp the best queued URLs of these hosts: one each, more where the interval is zero and nothing fails."""
         stamp = {"token": token, "lease_ms": self._lease_ms}
-        picked: list[Row[tuple[object, ...]]] = []
-        polite = [host.id for host in due if host.interval_ms > 0]
+        picked: list[Row[Any]] = []
+        polite = [host.id for host in due if host.interval_ms > 0 or host.has_circuit]
         if polite:
             result = await connection.execute(
                 statements.stamp_one_each, {**stamp, "host_ids": json.dumps(polite)}
             )
             picked.extend(result.all())
-        free = [host.id for host in due if host.interval_ms == 0]
+        free = [host.id for host in due if host.interval_ms == 0 and not host.has_circuit]
         for position, host_id in enumerate(free):
             share = (slots - len(picked)) // (len(free) - position)
             busy = (await connection.execute(statements.count_leased, {"host_id": host_id})).scalar_one()
@@ -154,15 +158,35 @@ class Frontier:
                 picked.extend(result.all())
         return picked
 
-    async def _park(self, connection: AsyncConnection, statements: _Statements, idle: list[int]) -> None:
-        """Hosts without a URL to hand out: wait for their next retry, or until something is queued."""
-        parameters = {"host_ids": json.dumps(idle)}
+    async def _try_origins(
+        self, connection: AsyncConnection, due: Sequence[Row[Any]], rows: Sequence[Row[Any]]
+    ) -> dict[int, Row[Any]]:
+        """By URL: the circuit of its origin, if that fails. Its next page has to wait for the pause in force."""
+        failing = {host.id for host in due if host.has_circuit}
+        tried = {}
+        for row in rows:
+            if row.host_id in failing:
+                parameters = {"of_host": row.host_id, "of_origin": origin_of(row.url)}
+                circuit = (await connection.execute(TRY, parameters)).first()
+                if circuit is not None:
+                    tried[row.id] = circuit
+        return tried
+
+    async def _park(
+        self, connection: AsyncConnection, statements: _Statements, idle: Sequence[Row[Any]]
+    ) -> None:
+        """Hosts without a URL to hand out: wait for their next retry, for an origin, or until something is queued."""
+        parameters = {"host_ids": json.dumps([host.id for host in idle])}
         later = {row.host_id: row.at for row in await connection.execute(statements.next_queued, parameters)}
-        for host_id in idle:
-            if host_id in later:
-                await connection.execute(statements.wait_until, {"host_id": host_id, "at": later[host_id]})
-            else:
-                await connection.execute(statements.park, {"host_id": host_id})
+        for host in idle:
+            if host.id not in later:
+                await connection.execute(statements.park, {"host_id": host.id})
+                continue
+            at = later[host.id]
+            if host.has_circuit:
+                next_try_at = (await connection.execute(NEXT_TRY, {"of_host": host.id})).scalar()
+                at = at if next_try_at is None else next_try_at
+            await connection.execute(statements.wait_until, {"host_id": host.id, "at": at})
 
     async def extend(self, leases: Sequence[Lease]) -> frozenset[int]:
         """The heartbeat: hold these leases for another period. Returns the ids of those that are still ours."""
@@ -243,9 +267,11 @@ def _between(
     return case((value < least, least), (value > most, most), else_=value)
 
 
-def _why_down(host: Row[Any]) -> ErrorCode | None:
+def _why_down(circuit: Row[Any] | None) -> ErrorCode | None:
     # A longer time than any can be was written before the clock jumped back.
-    return ErrorCode(host.failure) if 0 < host.down_ms <= LONGEST_DOWN_SECONDS * 1000 else None
+    if circuit is None or not 0 < circuit.down_ms <= LONGEST_DOWN_SECONDS * 1000:
+        return None
+    return ErrorCode(circuit.failure)
 
 
 class _Statements:
@@ -253,9 +279,7 @@ class _Statements:
 
     def __init__(self, database: Database, kind: Kind, default_delay_ms: int) -> None:
         waiting = hosts.c.waiting_render if kind is Kind.RENDER else hosts.c.waiting_static
-        # A host that fails is asked by one page at a time, see `crawler.politeness`.
-        interval = later_of(func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms), hosts.c.pause_ms)
-        down_ms = hosts.c.down_until_at - now()
+        interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
         due = (
             select(hosts.c.id)
             .where(waiting == true(), hosts.c.next_fetch_at <= now())
@@ -273,12 +297,15 @@ class _Statements:
                 hosts.c.name,
                 hosts.c.next_fetch_at,
                 interval.label("interval_ms"),
-                hosts.c.failures,
-                hosts.c.failure,
-                down_ms.label("down_ms"),
+                has_circuit().label("has_circuit"),
             )
         )
-        queued = and_(urls.c.kind == kind, urls.c.status == UrlStatus.QUEUED, urls.c.not_before_at <= now())
+        queued = and_(
+            urls.c.kind == kind,
+            urls.c.status == UrlStatus.QUEUED,
+            urls.c.not_before_at <= now(),
+            ~is_paused(),
+        )
         best = (
             select(urls.c.id)
             .where(urls.c.host_id == hosts.c.id, queued)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
-from sqlalchemy import bindparam, case, func, select, true, update
+from sqlalchemy import bindparam, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crawler.model import HostSign, Kind, Lease, Outcome
-from crawler.politeness import Circuit
+from crawler.model import Kind, Lease
 from crawler.store.database import Database, encode_rows, later_of, now
 from crawler.store.schema import hosts
 
@@ -118,81 +116,6 @@ async def wake(connection: AsyncConnection, database: Database, pairs: Iterable[
         await connection.execute(
             update(hosts).where(chosen, waiting != true()).values({waiting.name: true()}), parameters
         )
-
-
-async def note_signs(
-    connection: AsyncConnection, circuit: Circuit, default_delay_ms: int, outcomes: Iterable[Outcome]
-) -> None:
-    """Write down what requests said about their hosts. Costs nothing where all is well and was before."""
-    signs: dict[int, list[tuple[Lease, HostSign]]] = {}
-    for outcome in outcomes:
-        if outcome.host_sign is not None:
-            signs.setdefault(outcome.lease.host_id, []).append((outcome.lease, outcome.host_sign))
-    for host_id, group in sorted(signs.items()):
-        failed = [(lease, sign) for lease, sign in group if sign.failure]
-        if failed:
-            has_answered = len(failed) < len(group)
-            await _note_failures(connection, circuit, host_id, failed, has_answered=has_answered)
-        elif any(lease.host_failures for lease, _ in group):
-            await _note_return(connection, default_delay_ms, [lease for lease, _ in group])
-
-
-async def _note_failures(
-    connection: AsyncConnection,
-    circuit: Circuit,
-    host_id: int,
-    failed: Sequence[tuple[Lease, HostSign]],
-    *,
-    has_answered: bool,
-) -> None:
-    """Push the host out, never bringing its next time forward. Pages that it answered meanwhile end the row."""
-    known = select(hosts.c.failures).where(hosts.c.id == host_id).with_for_update(key_share=True)
-    before = 0 if has_answered else (await connection.execute(known)).scalar_one()
-    seen = max(lease.host_failures for lease, _ in failed)
-    failures = circuit.count(before, seen=seen, new=len(failed))
-    asked = [sign.wait_seconds for _, sign in failed]
-    waits = [
-        circuit.backoff(failures, None if seconds is None else timedelta(seconds=seconds))
-        for seconds in asked
-        # A failure that does not count any more pushes no further, unless the host asks for it.
-        if failures > before or seconds is not None
-    ]
-    wait_ms = max((_milliseconds(wait) for wait in waits), default=0)
-    is_down = circuit.is_down(failures) and failures > before
-    await connection.execute(
-        update(hosts)
-        .where(hosts.c.id == host_id)
-        .values(
-            failures=failures,
-            failure=failed[-1][1].failure,
-            pause_ms=_milliseconds(circuit.pause(failures)),
-            down_until_at=now() + _milliseconds(circuit.down) if is_down else hosts.c.down_until_at,
-            next_fetch_at=later_of(hosts.c.next_fetch_at, now() + wait_ms),
-        )
-    )
-
-
-async def _note_return(connection: AsyncConnection, default_delay_ms: int, leases: Sequence[Lease]) -> None:
-    """The host is back. What it still had to wait for falls to its interval, unless somebody has taken that turn."""
-    is_ours = hosts.c.next_fetch_at.in_([lease.next_fetch_at for lease in leases])
-    interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
-    await connection.execute(
-        update(hosts)
-        .where(hosts.c.id == leases[0].host_id)
-        .values(
-            failures=0,
-            failure="",
-            pause_ms=0,
-            down_until_at=0,
-            next_fetch_at=case(
-                (is_ours & (hosts.c.pause_ms > interval), now() + interval), else_=hosts.c.next_fetch_at
-            ),
-        )
-    )
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return round(duration.total_seconds() * 1000)
 
 
 async def hand_back_turns(connection: AsyncConnection, leases: Iterable[Lease]) -> None:

@@ -136,11 +136,6 @@ hosts = Table(
     Column("next_fetch_at", BigInteger, nullable=False, server_default="0"),
     #: From robots.txt, for our token; NULL: the default delay is in force.
     Column("crawl_delay_ms", Integer),
-    #: Failed requests in a row, why the last one did, and what follows from it (`crawler.politeness.Circuit`).
-    Column("failures", Integer, nullable=False, server_default="0"),
-    Column("failure", String(32), nullable=False, server_default=""),
-    Column("pause_ms", Integer, nullable=False, server_default="0"),
-    Column("down_until_at", BigInteger, nullable=False, server_default="0"),
     #: Whether URLs may be queued here. A lease that finds none clears it, an insert sets it.
     Column("waiting_static", Boolean, nullable=False, server_default=text("false")),
     Column("waiting_render", Boolean, nullable=False, server_default=text("false")),
@@ -156,6 +151,21 @@ hosts = Table(
         postgresql_where=text("waiting_render"),
         sqlite_where=text("waiting_render"),
     ),
+)
+
+circuits = Table(
+    "circuits",
+    metadata,
+    Column("host_id", BigInteger, primary_key=True, autoincrement=False),
+    #: `https://host[:port]`; there is a row only while it fails.
+    Column("origin", String(300), primary_key=True),
+    #: Failed requests in a row, why the last one did, and what follows from it (`crawler.politeness.Circuit`).
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failure", String(32), nullable=False, server_default=""),
+    Column("pause_ms", Integer, nullable=False, server_default="0"),
+    Column("down_until_at", BigInteger, nullable=False, server_default="0"),
+    #: No page of this origin is handed out earlier.
+    Column("next_try_at", BigInteger, nullable=False, server_default="0"),
 )
 
 addresses = Table(

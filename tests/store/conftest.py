@@ -15,6 +15,7 @@ from crawler import urls
 from crawler.model import Found, Kind, Lease, Outcome, UrlStatus
 from crawler.politeness import Circuit
 from crawler.store.admission import Admission
+from crawler.store.circuits import Circuits
 from crawler.store.crawls import Crawls, NewCrawl, Quotas
 from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
@@ -172,8 +173,7 @@ async def open_store(url: str, clock: Clock) -> AsyncIterator[Store]:
                 database,
                 hosts,
                 Admission(database, max_sitemaps=50, max_held_pages=HELD_PAGES),
-                Circuit(opens_after=3, down_after=5, down=timedelta(minutes=10)),
-                default_delay_ms=500,
+                Circuits(database, Circuit(opens_after=3, down_after=5, down=timedelta(minutes=10))),
                 retention_ms=RETENTION_MS,
             ),
             records=Records(database, page_bytes=10_000_000),
