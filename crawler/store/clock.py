@@ -6,7 +6,7 @@ from sqlalchemy import func, or_, select, true, update
 
 from crawler.model import UrlStatus
 from crawler.store.database import Database, now
-from crawler.store.schema import hosts, urls
+from crawler.store.schema import circuits, hosts, urls
 
 
 async def read_clock(database: Database) -> int:
@@ -29,6 +29,7 @@ class ClockJumps:
             (hosts.c.waiting_static == true()) & (hosts.c.next_fetch_at > too_far),
             (hosts.c.waiting_render == true()) & (hosts.c.next_fetch_at > too_far),
         )
+        self._far_circuits = circuits.c.next_try_at > too_far
         self._far_leases = (urls.c.status == UrlStatus.LEASED) & (
             urls.c.leased_until_at > now() + 2 * lease_ms
         )
@@ -38,13 +39,15 @@ class ClockJumps:
         """Let what waits for too long go on now, or a lease from now. Returns whether there was anything."""
         far_hosts = select(hosts.c.id).where(self._far_hosts).exists()
         far_leases = select(urls.c.id).where(self._far_leases).exists()
+        far_circuits = select(circuits.c.host_id).where(self._far_circuits).exists()
         async with self._database.read() as connection:
-            if not (await connection.execute(select(or_(far_hosts, far_leases)))).scalar():
+            if not (await connection.execute(select(or_(far_hosts, far_leases, far_circuits)))).scalar():
                 return False
         async with self._database.write() as connection:
             await connection.execute(
                 update(urls).where(self._far_leases).values(leased_until_at=now() + self._lease_ms)
             )
+            await connection.execute(update(circuits).where(self._far_circuits).values(next_try_at=now()))
             # These have no index: they are only looked for when the clock is known to have jumped.
             await connection.execute(update(urls).where(self._far_retries).values(not_before_at=now()))
             await connection.execute(

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from crawler.model import ErrorCode, HostSign, Kind, Lease, Outcome, UrlStatus
+from crawler.store.clock import ClockJumps
 from crawler.store.database import later_of, now
 from crawler.store.schema import circuits, hosts
-from tests.store.conftest import Store, completed
+from tests.store.conftest import LEASE_MS, Store, completed
 
 AWAY = HostSign(ErrorCode.CONNECT_FAILED)
 HERE = HostSign()
@@ -243,3 +244,15 @@ async def test_g6_an_overloaded_machine_is_left_alone_whatever_the_port(store: S
     assert (await host(store)).host_wait_ms > 29_000
     await store.clock.advance(20_000)
     assert await next_page(store) is None
+
+
+async def test_x26_a_clock_that_is_set_back_does_not_keep_an_origin_waiting(store: Store) -> None:
+    await crawl(store)
+    await fail(store, 3)
+    async with store.database.write() as connection:
+        await connection.execute(circuits.update().values(next_try_at=now() + 86_400_000))
+    await store.clock.advance(1_000)
+    assert (await store.frontier.lease(Kind.STATIC, 5)).leases == ()
+    assert await ClockJumps(store.database, lease_ms=LEASE_MS, longest_wait_ms=600_000).mend()
+    await store.clock.advance(2_000)
+    assert len((await store.frontier.lease(Kind.STATIC, 5)).leases) == 1
