@@ -12,6 +12,7 @@ first but never waits for them (`SKIP LOCKED`).
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,35 +21,24 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
-    ColumnElement,
     Row,
-    Select,
-    and_,
-    bindparam,
-    case,
     exists,
-    false,
-    func,
     select,
-    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from crawler.model import ErrorCode, Kind, Lease, Role, UrlStatus
 from crawler.settings import LONGEST_DOWN_SECONDS
-from crawler.store.circuits import NEXT_TRY, TRY, has_circuit, is_paused
+from crawler.store.account_turns import AccountTurns
+from crawler.store.circuits import NEXT_TRY, TRY
 from crawler.store.database import Database, now
+from crawler.store.lease_statements import ACCOUNTS_PER_CLAIM, LeaseStatements
 from crawler.store.schema import hosts, urls
 from crawler.urls import origin_of
 
 #: A lease that has run out is left alone so long at most, milliseconds: its holder may be ending the page just now.
 _LONGEST_GRACE_MS = 5_000
-#: When a host of ours is at its concurrency, look again after so long, milliseconds.
-_BUSY_MS = 5
-#: A host whose URLs all wait for another try is looked at so often, milliseconds: somebody may queue a new one.
-_LOOK_AGAIN_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +73,18 @@ class Frontier:
         self._lease_ms = lease_ms
         self._grace_ms = min(_LONGEST_GRACE_MS, lease_ms // 4)
         self._monotonic = monotonic
-        self._statements = {kind: _Statements(database, kind, politeness.default_delay_ms) for kind in Kind}
+        self._statements = {
+            kind: LeaseStatements(database, kind, politeness.default_delay_ms) for kind in Kind
+        }
+        self._account_turns = {kind: AccountTurns(kind, monotonic=monotonic) for kind in Kind}
 
     async def lease(self, kind: Kind, slots: int) -> Leased:
-        """Lease up to `slots` URLs of due hosts, the longest-waiting host first, one URL of each per interval."""
-        statements = self._statements[kind]
+        """Lease up to `slots` URLs of due hosts, the longest-waiting host first, one URL of each per interval. When
+        there are more than the workers can take, accounts take turns."""
+        statements, account_turns = self._statements[kind], self._account_turns[kind]
         async with self._database.write() as connection:
             granted = self._monotonic()
-            due = (await connection.execute(statements.claim_hosts, {"slots": slots})).all()
+            due = await self._claim(connection, statements, account_turns.next(slots), slots)
             rows: Sequence[Row[Any]] = ()
             circuits: Mapping[int, Row[Any]] = {}
             token = str(uuid4())
@@ -101,9 +95,14 @@ class Frontier:
                 idle = [host for host in due if host.id not in found]
                 if idle:
                     await self._park(connection, statements, idle)
+                await self._name(connection, statements, due, rows)
             wait_ms = None
             if len(rows) < slots:
                 wait_ms = (await connection.execute(statements.next_due)).scalar()
+            if wait_ms is None or wait_ms < 0:
+                await account_turns.look(connection)
+            else:
+                account_turns.rest()
         by_id = {host.id: host for host in due}
         leases = tuple(
             Lease(
@@ -129,10 +128,41 @@ class Frontier:
         )
         return Leased(leases, None if wait_ms is None else max(0, wait_ms) / 1000)
 
+    async def _claim(
+        self, connection: AsyncConnection, statements: LeaseStatements, accounts: Sequence[str], slots: int
+    ) -> Sequence[Row[Any]]:
+        """Claim due hosts: of these accounts, if they have any, else of all."""
+        if accounts:
+            # Fewer accounts than the statement has places for: naming one twice changes nothing.
+            places = itertools.islice(itertools.cycle(accounts), ACCOUNTS_PER_CLAIM)
+            names = {f"account_{number}": account for number, account in enumerate(places)}
+            share = slots // len(accounts)
+            of_accounts = await connection.execute(statements.claim_hosts_of, {**names, "share": share})
+            due: Sequence[Row[Any]] = of_accounts.all()
+            if due:
+                return due
+        due = (await connection.execute(statements.claim_hosts, {"slots": slots})).all()
+        return due
+
+    async def _name(
+        self,
+        connection: AsyncConnection,
+        statements: LeaseStatements,
+        due: Sequence[Row[Any]],
+        rows: Sequence[Row[Any]],
+    ) -> None:
+        """A host's next turn is charged to the account that has had this one."""
+        named = {host.id: host.account_id for host in due}
+        for row in rows:
+            if named[row.host_id] != row.account_id:
+                named[row.host_id] = row.account_id
+                parameters = {"host_id": row.host_id, "account_of_host": row.account_id}
+                await connection.execute(statements.name_hosts, parameters)
+
     async def _pick(
         self,
         connection: AsyncConnection,
-        statements: _Statements,
+        statements: LeaseStatements,
         due: Sequence[Row[Any]],
         slots: int,
         token: str,
@@ -173,7 +203,7 @@ class Frontier:
         return tried
 
     async def _park(
-        self, connection: AsyncConnection, statements: _Statements, idle: Sequence[Row[Any]]
+        self, connection: AsyncConnection, statements: LeaseStatements, idle: Sequence[Row[Any]]
     ) -> None:
         """Hosts without a URL to hand out: wait for their next retry, for an origin, or until something is queued."""
         parameters = {"host_ids": json.dumps([host.id for host in idle])}
@@ -261,115 +291,8 @@ class Frontier:
         ]
 
 
-def _between(
-    value: ColumnElement[int], least: ColumnElement[int], most: ColumnElement[int]
-) -> ColumnElement[int]:
-    return case((value < least, least), (value > most, most), else_=value)
-
-
 def _why_down(circuit: Row[Any] | None) -> ErrorCode | None:
     # A longer time than any can be was written before the clock jumped back.
     if circuit is None or not 0 < circuit.down_ms <= LONGEST_DOWN_SECONDS * 1000:
         return None
     return ErrorCode(circuit.failure)
-
-
-class _Statements:
-    """The statements of one kind, built once: compiling them is dearer than running them."""
-
-    def __init__(self, database: Database, kind: Kind, default_delay_ms: int) -> None:
-        waiting = hosts.c.waiting_render if kind is Kind.RENDER else hosts.c.waiting_static
-        interval = func.coalesce(hosts.c.crawl_delay_ms, default_delay_ms)
-        due = (
-            select(hosts.c.id)
-            .where(waiting == true(), hosts.c.next_fetch_at <= now())
-            .order_by(hosts.c.next_fetch_at)
-            .limit(bindparam("slots"))
-            .with_for_update(skip_locked=True, key_share=True)
-            .cte("due")
-        )
-        self.claim_hosts = (
-            update(hosts)
-            .where(hosts.c.id.in_(select(due.c.id)))
-            .values(next_fetch_at=now() + interval)
-            .returning(
-                hosts.c.id,
-                hosts.c.name,
-                hosts.c.next_fetch_at,
-                interval.label("interval_ms"),
-                has_circuit().label("has_circuit"),
-            )
-        )
-        queued = and_(
-            urls.c.kind == kind,
-            urls.c.status == UrlStatus.QUEUED,
-            urls.c.not_before_at <= now(),
-            ~is_paused(),
-        )
-        best = (
-            select(urls.c.id)
-            .where(urls.c.host_id == hosts.c.id, queued)
-            .order_by(urls.c.rank, urls.c.id)
-            .limit(1)
-            .correlate(hosts)
-            .scalar_subquery()
-        )
-        self.stamp_one_each = self._stamp(
-            select(best.label("id"))
-            .select_from(hosts)
-            .where(hosts.c.id.in_(database.members("host_ids", int)))
-        )
-        self.stamp_several = self._stamp(
-            select(urls.c.id)
-            .where(urls.c.host_id == bindparam("host"), queued)
-            .order_by(urls.c.rank, urls.c.id)
-            .limit(bindparam("share"))
-            .with_for_update(skip_locked=True)
-        )
-        self.count_leased = select(func.count()).where(
-            urls.c.host_id == bindparam("host_id"), urls.c.status == UrlStatus.LEASED
-        )
-        self.next_queued = (
-            select(urls.c.host_id, func.min(urls.c.not_before_at).label("at"))
-            .where(
-                urls.c.host_id.in_(database.members("host_ids", int)),
-                urls.c.kind == kind,
-                urls.c.status == UrlStatus.QUEUED,
-            )
-            .group_by(urls.c.host_id)
-        )
-        one = hosts.c.id == bindparam("host_id")
-        self.wait_until = (
-            update(hosts)
-            .where(one)
-            .values(next_fetch_at=_between(bindparam("at"), now() + _BUSY_MS, now() + _LOOK_AGAIN_MS))
-        )
-        self.park = update(hosts).where(one).values({waiting.name: false()})
-        self.next_due = select(func.min(hosts.c.next_fetch_at) - now()).where(waiting == true())
-
-    @staticmethod
-    def _stamp(chosen: Select[tuple[int]]) -> ReturningUpdate[Any]:
-        # A CTE is evaluated once; Postgres may run a sub-select anew for each row, past its limit.
-        ids = chosen.cte("chosen")
-        return (
-            update(urls)
-            # The status again: between choosing and writing the crawl may have been cancelled.
-            .where(urls.c.id.in_(select(ids.c.id)), urls.c.status == UrlStatus.QUEUED)
-            .values(
-                status=UrlStatus.LEASED,
-                lease_token=bindparam("token"),
-                leased_until_at=now() + bindparam("lease_ms"),
-                attempts=urls.c.attempts + 1,
-            )
-            .returning(
-                urls.c.id,
-                urls.c.crawl_id,
-                urls.c.seq,
-                urls.c.url,
-                urls.c.role,
-                urls.c.depth,
-                urls.c.attempts,
-                urls.c.lastmod_at,
-                urls.c.host_id,
-            )
-        )

@@ -11,9 +11,9 @@ from sqlalchemy import bindparam, func, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from crawler.model import Kind, Lease
+from crawler.model import Kind, Lease, UrlStatus
 from crawler.store.database import Database, encode_rows, later_of, now
-from crawler.store.schema import hosts
+from crawler.store.schema import crawls, hosts, urls
 
 #: Host ids remembered per process.
 _CACHED_HOSTS = 20_000
@@ -113,9 +113,18 @@ async def wake(connection: AsyncConnection, database: Database, pairs: Iterable[
         lock = select(hosts.c.id).where(chosen).order_by(hosts.c.id).with_for_update(key_share=True)
         await connection.execute(lock, parameters)
         waiting = hosts.c.waiting_render if kind == Kind.RENDER else hosts.c.waiting_static
-        await connection.execute(
-            update(hosts).where(chosen, waiting != true()).values({waiting.name: true()}), parameters
+        # Until its first page is handed out, the host's turn is that of whoever queued it.
+        owner = (
+            select(crawls.c.account_id)
+            .join_from(urls, crawls, urls.c.crawl_id == crawls.c.id)
+            .where(urls.c.host_id == hosts.c.id, urls.c.kind == kind, urls.c.status == UrlStatus.QUEUED)
+            .order_by(urls.c.rank)
+            .limit(1)
+            .correlate(hosts)
+            .scalar_subquery()
         )
+        values = {waiting.name: true(), hosts.c.account_id.name: func.coalesce(owner, hosts.c.account_id)}
+        await connection.execute(update(hosts).where(chosen, waiting != true()).values(values), parameters)
 
 
 async def hand_back_turns(connection: AsyncConnection, leases: Iterable[Lease]) -> None:

@@ -136,6 +136,8 @@ hosts = Table(
     Column("next_fetch_at", BigInteger, nullable=False, server_default="0"),
     #: From robots.txt, for our token; NULL: the default delay is in force.
     Column("crawl_delay_ms", Integer),
+    #: Whose turn the next one is: the account whose page was handed out last, or queued when none was waiting.
+    Column("account_id", String(64), nullable=False, server_default=""),
     #: Whether URLs may be queued here. A lease that finds none clears it, an insert sets it.
     Column("waiting_static", Boolean, nullable=False, server_default=text("false")),
     Column("waiting_render", Boolean, nullable=False, server_default=text("false")),
@@ -150,6 +152,16 @@ hosts = Table(
         "next_fetch_at",
         postgresql_where=text("waiting_render"),
         sqlite_where=text("waiting_render"),
+    ),
+    *(
+        Index(
+            f"ix_hosts_account_{kind}",
+            "account_id",
+            "next_fetch_at",
+            postgresql_where=text(f"waiting_{kind}"),
+            sqlite_where=text(f"waiting_{kind}"),
+        )
+        for kind in Kind
     ),
 )
 
