@@ -137,12 +137,10 @@ class Frontier:
             places = itertools.islice(itertools.cycle(accounts), ACCOUNTS_PER_CLAIM)
             names = {f"account_{number}": account for number, account in enumerate(places)}
             share = slots // len(accounts)
-            of_accounts = await connection.execute(statements.claim_hosts_of, {**names, "share": share})
-            due: Sequence[Row[Any]] = of_accounts.all()
-            if due:
-                return due
-        due = (await connection.execute(statements.claim_hosts, {"slots": slots})).all()
-        return due
+            due = await connection.execute(statements.claim_hosts_of, {**names, "share": share})
+            if rows := list(due):
+                return rows
+        return list(await connection.execute(statements.claim_hosts, {"slots": slots}))
 
     async def _name(
         self,
