@@ -234,7 +234,7 @@ class Outcome:
     links: tuple[str, ...] = ()
     #: The page may be used by other crawls that come to this key; None: it may not.
     reuse_key: str | None = None
-    #: How many crawls in a row have believed the origin that the page is as it was; see `crawler.recrawl`.
+    #: How many crawls in a row have believed, without a look, that the page is as it was; see `crawler.recrawl`.
     confirmed: int = 0
     #: For how long the page had been seen without a change when its origin was last asked, milliseconds; None: it is
     #: asked in every crawl.

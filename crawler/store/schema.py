@@ -233,7 +233,7 @@ urls = Table(
     Column("content_hash", String(32)),
     #: Equal for pages that may stand for one another (`crawler.recrawl.reuse_key`); NULL: this one may not.
     Column("reuse_key", String(22)),
-    #: How often in a row the origin's "not modified" was believed, crawl after crawl.
+    #: How many crawls in a row have believed that the page is as it was: "not modified", or it was not due.
     Column("confirmed", Integer, nullable=False, server_default="0"),
     #: For how long the page had been seen without a change when its origin was last asked, and when that was; NULL:
     #: it is asked in every crawl.
