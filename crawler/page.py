@@ -23,7 +23,7 @@ from crawler.ai.extraction import JsonExtractor
 from crawler.content import Contents
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
-from crawler.extract.content_type import document_kind
+from crawler.extract.content_type import classify, document_kind, media_type, shows_bytes
 from crawler.extract.converter import Converter
 from crawler.extract.documents import Documents
 from crawler.fetch.http import BeforeSend, HttpFetcher
@@ -227,6 +227,7 @@ class PagePipeline:
         if _is_document(answer):
             # What the browser shows of it, if anything, is a viewer of its own.
             return await self._fetch_document(lease, job, question)
+        answer = await self._check_bytes(lease, job, answer)
         match answer:
             case Failure():
                 failed = self._verdicts.of_failure(lease, replace(answer, url=failed_at))
@@ -250,6 +251,20 @@ class PagePipeline:
         await self._turns.wait_for_next(lease, lease.url)
         answer = await self._get(lease, job, {})
         return await self._finish_static(lease, job, question, answer)
+
+    async def _check_bytes(
+        self, lease: Lease, job: Job, rendered: Rendered | Failure | Refusal
+    ) -> Rendered | Failure | Refusal:
+        """What looks like another format called HTML, once more without the browser: as there, its bytes decide."""
+        if not isinstance(rendered, Rendered) or not shows_bytes(rendered.html):
+            return rendered
+        await self._turns.wait_for_next(lease, lease.host)
+        answer = await self._get(lease, job, {})
+        if isinstance(answer, Response) and 200 <= answer.status < 300:
+            kind = classify(answer.headers.get("content-type"), answer.body, url=answer.url)
+            if isinstance(kind, Failure):
+                return replace(kind, media_type=media_type(answer.headers.get("content-type")))
+        return rendered
 
     async def _ask_without_browser(self, lease: Lease, job: Job, question: Question) -> Outcome | Question:
         """Whether the document is as it was. Any other answer than "not modified" is left to the browser to get."""

@@ -21,7 +21,7 @@ from crawler.options import CrawlOptions
 from crawler.settings import Settings
 
 #: Part of every fingerprint: raise it when the same page would give another record than before.
-_EDITION = 1
+_EDITION = 2
 #: They decide which pages a crawl has, not what is in a record of it. A field that is not named here shapes records.
 _SHAPELESS = frozenset(
     {

@@ -6,13 +6,12 @@ import signal
 from dataclasses import asdict
 from typing import Any
 
-from selectolax.lexbor import LexborHTMLParser
-
 from crawler.changes import content_hash
 from crawler.extract.document import base_url_of, describe
 from crawler.extract.markdown import convert
 from crawler.extract.plain import is_too_deep, plain_text, plain_title
 from crawler.extract.serving import Options, serve
+from crawler.extract.shadow import parse_tree
 from crawler.extract.view import View
 from crawler.structured.page import read_structured_data
 
@@ -30,7 +29,7 @@ def answer(header: dict[str, Any], body: bytes, options: Options) -> tuple[dict[
     url = header["url"]
     # The parser holds the interpreter: only a signal with its default action, death, can end it.
     signal.setitimer(signal.ITIMER_VIRTUAL, PARSE_SECONDS)
-    parser = LexborHTMLParser(html)
+    parser = parse_tree(html)
     limits = {"max_links": options["max_links"], "max_url_chars": options["max_url_chars"]}
     found = describe(parser, "", url=url, **limits)
     page: dict[str, Any] = asdict(found) | {"links": [link.url for link in found.links]}

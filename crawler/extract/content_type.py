@@ -111,6 +111,13 @@ _FEED_START = re.compile(
     rb"<(?:rss|feed|(?:\w+:)?RDF)[\s>]",
     re.DOTALL,
 )
+#: What a browser makes of bytes that it was told are HTML: text in a body that nothing opened, with a byte early on
+#: that no text has (MIME Sniffing Standard, 5.2; NUL is dropped), or with the mark of a format that may lack those.
+_SHOWN_BYTES = re.compile(
+    r"\A<html><head></head><body>(?:%PDF-|%!PS-|[^\x01-\x08\x0b\x0e-\x1a\x1c-\x1f]{0,"
+    + str(SNIFF_BYTES)
+    + r"}[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f])"
+)
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _MARKDOWN_NAME = re.compile(r"(?:\.(?:md|markdown|mdx)|/llms(?:-\w+)?\.txt)\Z", re.IGNORECASE)
 
@@ -160,6 +167,11 @@ def classify(
     if declared in UNKNOWN_TYPES and body and not _HTML_START.match(body[:SNIFF_BYTES]):
         return Failure(ErrorCode.UNSUPPORTED_CONTENT, "no Content-Type, and the body is not HTML")
     return "html"
+
+
+def shows_bytes(html: str) -> bool:
+    """Whether a rendered document looks like another format that was declared as HTML. `classify` knows for sure."""
+    return _SHOWN_BYTES.match(html) is not None
 
 
 def _kind_of_bytes(body: bytes, sniffed: str) -> DocumentKind | None:

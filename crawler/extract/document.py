@@ -17,6 +17,7 @@ from crawler.changes import content_hash
 from crawler.extract.encoding import clean, decode
 from crawler.extract.main_text import main_text
 from crawler.extract.metadata import Metadata, MetaReader, shorten
+from crawler.extract.shadow import parse_tree
 from crawler.model import Link
 from crawler.urls import resolve
 
@@ -53,7 +54,7 @@ def parse(
 ) -> Page:
     """Read a page. Bytes are decoded by `content_type` and what they declare; `url` is the page's final URL."""
     text = decode(html, content_type) if isinstance(html, bytes) else clean(html)
-    return describe(LexborHTMLParser(text), text, url=url, max_links=max_links, max_url_chars=max_url_chars)
+    return describe(parse_tree(text), text, url=url, max_links=max_links, max_url_chars=max_url_chars)
 
 
 def base_url_of(parser: LexborHTMLParser, url: str) -> str:

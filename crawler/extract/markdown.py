@@ -28,6 +28,7 @@ from crawler.extract.inline import write_inline
 from crawler.extract.plain import is_too_deep, plain_text
 from crawler.extract.reader import read_blocks
 from crawler.extract.selection import select
+from crawler.extract.shadow import parse_tree
 from crawler.extract.view import FULL, View
 
 #: Names of the converters, as `CRAWL_MARKDOWN` has them.
@@ -49,7 +50,7 @@ def to_markdown(html: str, *, url: str, converter: ConverterName, view: View = F
     """Markdown of the page `html`, whose final URL is `url`."""
     if is_too_deep(html):
         return plain_text(html)
-    parser = LexborHTMLParser(html)
+    parser = parse_tree(html)
     base_url = base_url_of(parser, url)
     return convert(parser, base_url=base_url, converter=converter, view=view).markdown
 

@@ -29,6 +29,24 @@
     frame: getter(HTMLFrameElement.prototype, "contentDocument"),
   };
 
+  // Relations whose target is a page of its own; `alternate` only where it is HTML (no feeds, no AMP data).
+  const leadsToPage = (link) => {
+    const relations = (attribute(link, "rel") ?? "").toLowerCase().split(/\s+/);
+    if (relations.includes("alternate")) {
+      const kind = attribute(link, "type") || "text/html";
+      return kind.toLowerCase() === "text/html" && !relations.includes("stylesheet");
+    }
+    return ["canonical", "next", "prev"].some((name) => relations.includes(name));
+  };
+
+  // "Shared declarative refresh steps" of the HTML Standard: seconds, a separator, then perhaps `url=`. A refresh that
+  // is still to come is a link.
+  const refreshTarget = (content) => {
+    const parts =
+      /^\s*(?:[0-9]+(?:\.[0-9.]*)?|\.[0-9.]*)\s*[;,\s]\s*(?:url\s*=\s*)?(?:"([^"]*)|'([^']*)|(\S.*))/is.exec(content);
+    return parts && (parts[1] || parts[2] || parts[3] || null);
+  };
+
   // The attribute that leads from an element to another page.
   const reference = (element, name) => {
     switch (name) {
@@ -40,8 +58,10 @@
       case "frame":
         return attribute(element, "src");
       case "link":
-        return /(^|\s)(canonical|next|prev)(\s|$)/i.test(attribute(element, "rel") ?? "")
-          ? attribute(element, "href")
+        return leadsToPage(element) ? attribute(element, "href") : null;
+      case "meta":
+        return /^refresh$/i.test(attribute(element, "http-equiv") ?? "")
+          ? refreshTarget(attribute(element, "content") ?? "")
           : null;
       default:
         return null;

@@ -10,6 +10,8 @@ from typing import Any
 
 #: Requests that may stay open for ever on a page that has long been complete.
 _STREAMS = frozenset({"EventSource", "Media", "Ping", "Prefetch", "WebSocket"})
+#: Why a navigation is scheduled (Page.ClientNavigationReason), where the page has told when.
+_REFRESHES = frozenset({"httpHeaderRefresh", "metaTagRefresh"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Traffic:
         self.loader = ""
         #: The document on its way.
         self._pending: str | None = None
+        #: After how many seconds the document in the tab is to be replaced by another.
+        self._refresh_seconds: float | None = None
         #: `net::ERR_…` of the last document that did not come.
         self.error_text = ""
         #: `net::ERR_…` that ended the document in the tab before its end.
@@ -72,6 +76,7 @@ class Traffic:
         """What to do at which event of the tab's session."""
         return {
             "Page.lifecycleEvent": self._on_lifecycle,
+            "Page.frameScheduledNavigation": self._on_scheduled,
             "Network.requestWillBeSent": self._on_request,
             "Network.responseReceived": self._on_response,
             "Network.responseReceivedExtraInfo": self._on_raw_response,
@@ -121,13 +126,23 @@ class Traffic:
             self._changed.clear()
             await self._changed.wait()
 
-    async def quiet(self, length: timedelta) -> None:
-        """Wait until the document has been parsed and no request was open for this long."""
+    def leaves_within(self, seconds: float) -> bool:
+        """Whether the document in the tab has said, by a refresh, that another will replace it so soon."""
+        return self._refresh_seconds is not None and self._refresh_seconds < seconds
+
+    async def quiet(self, length: timedelta, horizon_seconds: float) -> None:
+        """Wait until the document has been parsed, does not leave within the horizon, and no request was open for
+        this long."""
+
+        def is_settled() -> bool:
+            is_parsed = self.has_reached("DOMContentLoaded")
+            return is_parsed and not self._open and not self.leaves_within(horizon_seconds)
+
         while not self.lost:
-            await self.until(lambda: not self._open and self.has_reached("DOMContentLoaded"))
+            await self.until(is_settled)
             try:
                 async with asyncio.timeout(length.total_seconds()):
-                    await self.until(lambda: bool(self._open) or self.navigating)
+                    await self.until(lambda: not is_settled())
             except TimeoutError:
                 return
 
@@ -143,12 +158,18 @@ class Traffic:
                 self._reached |= {"DOMContentLoaded", "load"}
         self._changed.set()
 
+    def _on_scheduled(self, event: dict[str, Any]) -> None:
+        if event["frameId"] == self.frame_id and event["reason"] in _REFRESHES:
+            self._refresh_seconds = event["delay"]
+            self._changed.set()
+
     def _commit(self, loader: str) -> None:
         """A new document is in the tab; the requests of the one before no longer count."""
         self.loader = loader
         if self._pending == loader:
             self._pending = None
         self.broken_text = ""
+        self._refresh_seconds = None
         self._reached.clear()
         self._open &= {loader, self._pending}
         self._streams.clear()

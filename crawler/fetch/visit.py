@@ -2,8 +2,8 @@
 
 When a page counts as complete: first what the caller asked for (`waitUntil`, by default `domcontentloaded`), then
 until no request was open for 60 ms and the document was not changed for the last 40 of them, at the latest after
-`settle_seconds`. A client-side redirect that has begun is followed to its end. What a page adds later, by a timer
-for example, needs `waitForSelector` or `waitForTimeout`.
+`settle_seconds`. A client-side redirect that has begun, or a refresh that comes within that time, is followed to its
+end. What a page adds later, by a timer for example, needs `waitForSelector` or `waitForTimeout`.
 """
 
 from __future__ import annotations
@@ -198,13 +198,16 @@ class _Visit:
             if self._traffic.navigating or self._traffic.loader != loader:
                 # The number of documents is limited in `admit`, so this ends.
                 settled_at = clock() + longest.total_seconds()
-            elif self._traffic.requests == requests or clock() >= settled_at:
+            elif clock() >= settled_at or (
+                self._traffic.requests == requests
+                and not self._traffic.leaves_within(longest.total_seconds())
+            ):
                 return snapshot
 
     async def _settle(self, longest_seconds: float) -> None:
         try:
             async with asyncio.timeout(longest_seconds):
-                await self._traffic.quiet(_NETWORK_QUIET)
+                await self._traffic.quiet(_NETWORK_QUIET, self._settings.settle_seconds)
         except TimeoutError:
             if not self._traffic.navigating:
                 return

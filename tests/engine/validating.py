@@ -25,11 +25,12 @@ class ValidatingOrigin:
     """A running origin; `asked` has path and headers of every request but those for robots.txt and sitemaps."""
 
     port: int = 0
+    host: str = "127.0.0.1"
     pages: dict[str, Page] = field(default_factory=dict)
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
     def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"http://{self.host}:{self.port}{path}"
 
     @property
     def paths(self) -> list[str]:
@@ -56,9 +57,9 @@ class ValidatingOrigin:
 
 
 @asynccontextmanager
-async def serve_pages(**pages: Page | str) -> AsyncIterator[ValidatingOrigin]:
-    """Serve on a free port of 127.0.0.1: `index` is `/`, every other name its own path."""
-    origin = ValidatingOrigin()
+async def serve_pages(*, host: str = "127.0.0.1", **pages: Page | str) -> AsyncIterator[ValidatingOrigin]:
+    """Serve on a free port of `host`: `index` is `/`, every other name its own path."""
+    origin = ValidatingOrigin(host=host)
     for name, page in pages.items():
         path = "/" if name == "index" else f"/{name}"
         origin.pages[path] = Page(page) if isinstance(page, str) else page
@@ -66,7 +67,7 @@ async def serve_pages(**pages: Page | str) -> AsyncIterator[ValidatingOrigin]:
     application.router.add_get("/{path:.*}", origin.answer)
     runner = web.AppRunner(application)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, host, 0)
     await site.start()
     origin.port = runner.addresses[0][1]
     try:

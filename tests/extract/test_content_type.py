@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.extract.content_type import DocumentKind, classify
+from crawler.extract.content_type import DocumentKind, classify, shows_bytes
 from crawler.model import ErrorCode, Failure
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
@@ -115,3 +115,26 @@ def test_inline_disposition_is_a_page() -> None:
 
 def test_text_without_type_is_not_a_page() -> None:
     assert isinstance(classify(None, b"just words"), Failure)
+
+
+@pytest.mark.parametrize(
+    "body", [PNG, PDF, ELF, b"PK\x03\x04\x14", b"\xff\xd8\xff\xe0\0\x10JFIF", b"\x1f\x8b\x08\0"]
+)
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8"])
+def test_d10_bytes_that_a_browser_shows_are_noticed(body: bytes, encoding: str) -> None:
+    text = body.decode(encoding, "replace").replace("\0", "").replace("\r\n", "\n")
+    assert shows_bytes(f"<html><head></head><body>{text}</body></html>")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<!DOCTYPE html><html><head></head><body>\x03</body></html>",
+        "<html><head><title>x</title></head><body>\x03</body></html>",
+        "<html><head></head><body>plain words\n\tand \u20ac \ufffd</body></html>",
+        f"<html><head></head><body>{'x' * 3000}\x03</body></html>",
+        "",
+    ],
+)
+def test_d10_pages_are_not_taken_for_bytes(html: str) -> None:
+    assert not shows_bytes(html)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from crawler.extract.markdown import ConverterName, to_markdown
@@ -203,3 +205,21 @@ def test_links_are_absolute_by_the_base() -> None:
 def test_an_empty_page_is_empty() -> None:
     assert to_markdown("", url=URL, converter="builtin") == ""
     assert to_markdown("<frameset><frame src=x></frameset>", url=URL, converter="builtin") == ""
+
+
+def test_f3_open_shadow_trees_are_shown_where_they_are() -> None:
+    inner = "<my-b><template shadowrootmode=OPEN><b>deep</b></template></my-b>"
+    html = (
+        f"<p>a<my-a><template shadowrootmode=open title='x>y'><style>p</style><p>b{inner}</template></my-a><p>c"
+        "<template>no</template><my-c><template shadowrootmode=closed>no</template></my-c>"
+    )
+    assert to_markdown(html, url=URL, converter="builtin") == "a\n\nb**deep**\n\nc"
+
+
+def test_f3_shadow_trees_without_end_take_little_time() -> None:
+    nested = "<div><template shadowrootmode=open><p>x" * 1500
+    many = "<div><template shadowrootmode=open><p>x</template></div>" * 15_000
+    started = time.monotonic()
+    for html in (nested, many):
+        assert "x" in to_markdown(html, url=URL, converter="builtin")
+    assert time.monotonic() - started < 10

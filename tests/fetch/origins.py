@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -139,6 +140,22 @@ class Canary:
     async def seen(self) -> None:
         """Wait until somebody has come and gone: only for tests in which that must happen."""
         await asyncio.wait_for(self._came.wait(), 10)
+
+
+@asynccontextmanager
+async def canary_on_private() -> AsyncIterator[Canary]:
+    """A canary on every forbidden address, at a port that the rules allow and that nobody else has."""
+    for port in random.sample(range(8000, 9000), 50):
+        canary = Canary(port)
+        async with AsyncExitStack() as listeners:
+            try:
+                for address in PRIVATE:
+                    await listeners.enter_async_context(serving(canary.serve, address, port))
+            except OSError:
+                continue
+            yield canary
+            return
+    raise AssertionError("no port is free on all canary addresses")
 
 
 class Answers:

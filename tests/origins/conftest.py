@@ -1,4 +1,4 @@
-"""One crawl per mode over an origin with a page per behaviour; the tests look at what became of each page."""
+"""One engine, and per file of rows one crawl in each mode; the tests look at what became of each row."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from crawler.fetch.chromium import find_chromium
 from crawler.model import CrawlView, Record
 from crawler.runtime import Runtime
 from crawler.settings import Settings
-from tests.engine.conftest import Engine
-from tests.fetch.origins import PRIVATE, PUBLIC, PUBLIC_TOO, Canary, Origin, origin, serving
-from tests.origins.pages import ROWS, lay_out
+from tests.engine.conftest import Engine, engines
+from tests.fetch.origins import PUBLIC, PUBLIC_TOO, Canary, Origin, canary_on_private, origin
+from tests.origins.site import Site
 
+__all__ = ["engines"]
+
+#: For what there is only in a browser.
+RENDERED_ONLY = pytest.mark.parametrize(
+    "render", [pytest.param(True, marks=pytest.mark.browser)], indirect=True, ids=["rendered"]
+)
 EXCLUDED = {"excludePatterns": ["**/excluded/**"]}
 NAMES = (
-    f"site.test={PUBLIC}",
-    f"sub.site.test={PUBLIC}",
-    f"evilsite.test={PUBLIC}",
+    *(f"{name}site.test={PUBLIC}" for name in ("", "sub.", "evil", "x.h0.", *(f"h{n}." for n in range(40)))),
     f"other.test={PUBLIC_TOO}",
 )
 
@@ -36,20 +40,22 @@ class World:
     other: Origin
     canary: Canary
 
-    def url(self, path: str) -> str:
-        return self.site.url(path, host="site.test")
+    def url(self, path: str, host: str = "site.test") -> str:
+        return self.site.url(path, host=host)
 
     async def crawl(
-        self, path: str, *, render: bool, **fields: object
+        self, path: str, host: str = "site.test", *, render: bool, **fields: object
     ) -> tuple[CrawlView, Mapping[str, Record]]:
-        """Records by path, or by the whole URL where it is another host's."""
-        view, records = await self.engine.crawl(self.url(path), render=render, **fields)
-        return view, {url.removeprefix(self.url("")): record for url, record in records.items()}
+        """Records by path, or by the whole URL where it is another host's. No copies of earlier crawls are used."""
+        view, records = await self.engine.crawl(
+            self.url(path, host), **{"render": render, "maxAge": 0, **fields}
+        )
+        return view, {url.removeprefix(self.url("", host)): record for url, record in records.items()}
 
 
 @dataclass(frozen=True)
 class Found:
-    """What one crawl of the page of rows has found."""
+    """What one crawl of the rows has found."""
 
     world: World
     render: bool
@@ -70,9 +76,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(origin(PUBLIC))
         other = await stack.enter_async_context(origin(PUBLIC_TOO))
-        canary = Canary(8765)
-        for address in PRIVATE:
-            canary.port = await stack.enter_async_context(serving(canary.serve, address, canary.port))
+        canary = await stack.enter_async_context(canary_on_private())
         settings = Settings.load(
             data_dir=folder,
             default_delay=0.0,
@@ -88,7 +92,6 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             max_document_bytes=1 << 20,
             max_links_per_page=200,
         )
-        lay_out(site, other, canary.port)
         runtime = await stack.enter_async_context(Runtime(settings))
         stop = asyncio.Event()
         work = asyncio.create_task(runtime.work(stop))
@@ -107,12 +110,13 @@ def render(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.fixture(scope="session")
-async def found(world: World, render: bool) -> Found:
-    """The crawl of all rows."""
-    world.site.heads.clear()
-    world.other.heads.clear()
+@pytest.fixture(scope="module")
+async def found(world: World, render: bool, request: pytest.FixtureRequest) -> Found:
+    """The crawl of the rows of this file, `SITE`."""
+    site: Site = request.module.SITE
+    site.lay_out(world.site, world.other, world.canary.port)
+    limit = len(site.rows) + 150
     view, records = await world.crawl(
-        "/", render=render, limit=len(ROWS) + 150, formats=["html", "markdown"], options=EXCLUDED
+        "/", render=render, limit=limit, formats=["html", "markdown"], options=EXCLUDED
     )
     return Found(world, render, view, records, tuple(world.site.paths), tuple(world.other.paths))

@@ -154,8 +154,7 @@ class Rendering:
 
     def processes(self) -> list[psutil.Process]:
         """The processes of the browser that was started last, its main one first."""
-        mains = [child for child in psutil.Process().children(recursive=True) if _is_browser(child)]
-        main = max(mains, key=psutil.Process.create_time)
+        main = max(browsers(), key=psutil.Process.create_time)
         return [main, *main.children(recursive=True)]
 
     async def page(
@@ -173,6 +172,11 @@ class Rendering:
         outcome = await self.render(url, options, deadline_seconds=deadline_seconds)
         assert isinstance(outcome, Failure), outcome
         return outcome
+
+
+def browsers() -> list[psutil.Process]:
+    """The main processes of the browsers that this process has started."""
+    return [child for child in psutil.Process().children(recursive=True) if _is_browser(child)]
 
 
 def command_of(process: psutil.Process) -> list[str]:
