@@ -18,6 +18,11 @@ pytestmark = pytest.mark.slow
 
 FORMATS = ["html"]
 NOW = datetime.now(UTC)
+#: The question, and the header that it asks about. The date is not of the form that we would write.
+VALIDATORS = {
+    "If-None-Match": ("ETag", 'W/"a, b\\c"'),
+    "If-Modified-Since": ("Last-Modified", "Mon, 01-Jan-24 08:00:00 GMT"),
+}
 SINCE = NOW - timedelta(days=7)
 
 
@@ -46,6 +51,18 @@ async def again(
 def asked_if(site: ValidatingOrigin) -> list[str | None]:
     """The If-None-Match of each request since the last crawl began."""
     return [headers.get("If-None-Match") for _, headers in site.asked]
+
+
+@pytest.mark.parametrize("condition", VALIDATORS)
+async def test_origin_b4_b5_validators_go_back_as_they_came(
+    world: World, render: bool, site: ValidatingOrigin, condition: str
+) -> None:
+    header, value = VALIDATORS[condition]
+    site.pages["/"] = Page("<p>same", {header: value})
+    first, _ = await again(world.engine, site, render=render)
+    html, taken_from = await again(world.engine, site, render=render)
+    assert (html, taken_from) == (first, "revalidated")
+    assert [headers.get(condition) for _, headers in site.asked] == [value]
 
 
 async def test_origin_b6_an_origin_that_ignores_validators_is_fetched_and_unchanged(
