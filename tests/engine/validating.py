@@ -57,7 +57,7 @@ class ValidatingOrigin:
 
 
 @asynccontextmanager
-async def serve_pages(*, host: str = "127.0.0.1", **pages: Page | str) -> AsyncIterator[ValidatingOrigin]:
+async def serve_pages(host: str = "127.0.0.1", /, **pages: Page | str) -> AsyncIterator[ValidatingOrigin]:
     """Serve on a free port of `host`: `index` is `/`, every other name its own path."""
     origin = ValidatingOrigin(host=host)
     for name, page in pages.items():

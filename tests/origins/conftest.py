@@ -44,7 +44,7 @@ class World:
         return self.site.url(path, host=host)
 
     async def crawl(
-        self, path: str, host: str = "site.test", *, render: bool, **fields: object
+        self, path: str, host: str = "site.test", /, *, render: bool, **fields: object
     ) -> tuple[CrawlView, Mapping[str, Record]]:
         """Records by path, or by the whole URL where it is another host's. No copies of earlier crawls are used."""
         view, records = await self.engine.crawl(

@@ -29,7 +29,7 @@ SINCE = NOW - timedelta(days=7)
 @pytest.fixture
 async def site() -> AsyncIterator[ValidatingOrigin]:
     """An origin whose pages can be changed between two crawls."""
-    async with serve_pages(host=PUBLIC) as running:
+    async with serve_pages(PUBLIC) as running:
         yield running
 
 
