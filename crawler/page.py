@@ -247,19 +247,22 @@ class PagePipeline:
                 assert_never(other)
 
     async def _fetch_document(self, lease: Lease, job: Job, question: Question) -> Outcome:
-        """What the browser found to be a document, once more without it: that takes another turn of the host."""
-        await self._turns.wait_for_next(lease, lease.url)
-        answer = await self._get(lease, job, {})
+        """What the browser found to be a document."""
+        answer = await self._get_once_more(lease, job)
         return await self._finish_static(lease, job, question, answer)
+
+    async def _get_once_more(self, lease: Lease, job: Job) -> Response | Failure | Refusal:
+        """What the browser has had, without it: that takes another turn of the host."""
+        await self._turns.wait_for_next(lease, lease.url)
+        return await self._get(lease, job, {})
 
     async def _check_bytes(
         self, lease: Lease, job: Job, rendered: Rendered | Failure | Refusal
     ) -> Rendered | Failure | Refusal:
-        """What looks like another format called HTML, once more without the browser: as there, its bytes decide."""
+        """What looks like another format called HTML: its bytes decide, as without the browser."""
         if not isinstance(rendered, Rendered) or not shows_bytes(rendered.html):
             return rendered
-        await self._turns.wait_for_next(lease, lease.host)
-        answer = await self._get(lease, job, {})
+        answer = await self._get_once_more(lease, job)
         if isinstance(answer, Response) and 200 <= answer.status < 300:
             kind = classify(answer.headers.get("content-type"), answer.body, url=answer.url)
             if isinstance(kind, Failure):
