@@ -45,6 +45,14 @@ class _Frame:
     grid: Grid | None = None
     definitions: list[tuple[bool, list[Block]]] | None = None
 
+    def take_definitions(self) -> list[tuple[bool, list[Block]]]:
+        """Terms and meanings so far; what lies between them is taken for a meaning, so that it stays where it is."""
+        assert self.definitions is not None
+        if self.blocks:
+            self.definitions.append((False, self.blocks))
+            self.blocks = []
+        return self.definitions
+
 
 class Outline:
     """Takes a page's elements in document order and gives back its blocks."""
@@ -221,17 +229,16 @@ class Outline:
 
         def end() -> None:
             self._nesting -= 1
-            frame = self._close()
-            assert frame.definitions is not None
-            self._frames[-1].blocks += frame.blocks
-            self._frames[-1].blocks += define(frame.definitions)
+            blocks = define(self._close().take_definitions())
+            self._frames[-1].blocks += blocks
 
         return end
 
     def start_definition(self, *, is_term: bool) -> Leave:
-        definitions = self._frames[-1].definitions
-        if definitions is None:
+        if self._frames[-1].definitions is None:
             return self._contain()
+        self.end_text()
+        definitions = self._frames[-1].take_definitions()
         self._open(_Frame())
         return lambda: definitions.append((is_term, self._close().blocks))
 

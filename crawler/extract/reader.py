@@ -248,9 +248,11 @@ class _Reader:
         else:
             self._outline.add_text(alt)
 
-    def _enter_input(self, node: LexborNode, attributes: Attributes) -> None:
+    def _enter_input(self, node: LexborNode, attributes: Attributes) -> Leave:
         if (attributes.get("type") or "").lower() == "checkbox":
             self._outline.add_checkbox(is_checked="checked" in attributes)
+        # In a drawing it is no void element.
+        return _nothing
 
     def _enter_math(self, node: LexborNode, attributes: Attributes) -> None:
         if tex := tex_of(node):

@@ -71,6 +71,29 @@ def test_any_paragraph_gives_its_text_back(parts: list[str]) -> None:
     assert characters(rendered(converter("builtin")(html))) == characters(html)
 
 
+#: Elements that hold blocks, in any order and nesting, also where HTML does not want them.
+BLOCKS = st.recursive(
+    TEXT.map(lambda text: text.replace("&", "&amp;").replace("<", "&lt;")) | st.sampled_from(["<br>", "<hr>"]),
+    lambda inner: st.builds(
+        lambda tag, parts: f"<{tag}>{''.join(parts)}</{tag.split()[0]}>",
+        st.sampled_from([
+            "ul", "ol", "li", "dl", "dt", "dd", "table", "tr", "td", "th", "blockquote", "pre", "p", "h2", "div", "b",
+            "a href=/x", "details", "summary", "figure", "figcaption", "q", "sup", "ruby", "rt", "svg", "label",
+        ]),
+        st.lists(inner, min_size=1, max_size=3),
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.lists(BLOCKS, min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_any_blocks_lose_no_text(parts: list[str]) -> None:
+    html = "".join(parts)
+    for name in CONVERTERS:
+        assert lost_text(html, converter(name)(html)) == ""
+
+
 @given(TEXT)
 @settings(max_examples=500, deadline=None)
 def test_plain_text_is_neither_changed_nor_taken_for_markup(text: str) -> None:

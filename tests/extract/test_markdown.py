@@ -99,6 +99,7 @@ EXAMPLES = {
     ),
     "several terms and meanings": ("<dl><div><dt>a<dd>b<dd>c</div></dl>", "a\n: b\n: c"),
     "indented text": ("<dl><dd>a<dd><p>b<p>c</dl><p>d", "a\n\nb\n\nc\n\nd"),
+    "text in a glossary outside of its terms": ("<dl>a<dt>b</dt>c<dd>d</dl>", "a\n\nb\n: c\n: d"),
     "glossary in a glossary": ("<dl><dt>a<dd>t<dl><dt>b<dd>c</dl></dl>", "* a\n\n  t\n\n  b\n  : c"),
     "quote in a quote": ("<blockquote><p>a<blockquote>b</blockquote></blockquote>", "> a\n>\n> > b"),
     "line breaks": ("<p>a<br>b<br><br>c<br>", "a  \nb\n\nc"),
