@@ -48,10 +48,12 @@ class _Converter(MarkdownConverter):
         return str(element.string)
 
     def convert_li(self, element: Any, text: str, parent_tags: set[str]) -> str:
-        if not text.strip():
+        # Not no-break spaces: what stands behind them is escaped as text that does not begin a line.
+        text = text.strip(" \n")
+        if not text:
             return "\n"
         marker = f"{element['marker']} "
-        first, *others = text.strip().split("\n")
+        first, *others = text.split("\n")
         indented = (" " * len(marker) + line if line else "" for line in others)
         return "\n".join([marker + first, *indented]) + "\n"
 

@@ -91,7 +91,7 @@ BLOCKS = st.recursive(
 def test_any_blocks_lose_no_text(parts: list[str]) -> None:
     html = "".join(parts)
     for name in CONVERTERS:
-        assert lost_text(html, converter(name)(html)) == ""
+        assert lost_text(html, converter(name)(html)) == "", (name, html)
 
 
 @given(TEXT)
