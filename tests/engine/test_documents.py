@@ -64,6 +64,7 @@ async def test_c14_documents_of_twelve_types_are_records_like_pages(engines: Eng
         assert "contentLength" in found[path].details or render
 
 
+@pytest.mark.slow
 async def test_hostile_documents_are_errored_records(engines: Engines) -> None:
     bodies = {f"/{name}": HOSTILE[name] for name in HARMFUL}
     start = answer("".join(f"<a href={path}>x</a>" for path in [*bodies, "/ok.csv"]))

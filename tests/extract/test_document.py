@@ -118,6 +118,7 @@ def test_a16_refresh_to_itself_is_no_link() -> None:
     assert links('<meta http-equiv=refresh content="0"><meta http-equiv=refresh content="3;url=page">') == []
 
 
+@pytest.mark.slow
 def test_d17_links_beyond_the_limit_are_counted() -> None:
     page = read("".join(f'<a href="/p/{number}">' for number in range(1_000_000)), max_links=5_000)
     assert len(page.links) == 5_000
