@@ -22,6 +22,7 @@ from crawler.settings import Settings
 from crawler.store import migrate
 from crawler.store.clock import read_clock
 from crawler.store.database import Database
+from crawler.store.secrets import KeyRing, Secrets
 from workers.doorbell import open_doorbell
 
 #: Leases are counted in seconds by the database's clock, so a few seconds do no harm.
@@ -96,6 +97,7 @@ async def _check_database(settings: Settings) -> AsyncIterator[Finding]:
             version = await migrate.current(database)
             difference_seconds = abs(await read_clock(database) / 1000 - time.time())
             name = "SQLite" if database.is_sqlite else "Postgres"
+            secrets = await _check_secrets(settings, database) if version == migrate.head() else None
     except CrawlError as error:
         text = f"{error.message} Check CRAWL_DATABASE_URL, and that the server runs."
         yield Finding("database", is_ok=False, text=text)
@@ -113,6 +115,23 @@ async def _check_database(settings: Settings) -> AsyncIterator[Finding]:
     else:
         text = f"{difference_seconds:.0f} s apart from the database's: keep both in time, for example with chrony"
         yield Finding("clock", is_ok=False, text=text)
+    if secrets is not None:
+        yield secrets
+
+
+async def _check_secrets(settings: Settings, database: Database) -> Finding:
+    ring = KeyRing.load(settings)
+    if not ring:
+        text = "requests with cookies, passwords, headers or model keys are refused: CRAWL_SECRET_KEYS is not set"
+        return Finding("secrets", is_ok=True, text=text)
+    seals = await Secrets(database, ring).count_seals()
+    if seals.lost:
+        text = f"no key opens {seals.lost} of them: put the key that is missing back into CRAWL_SECRET_KEYS"
+        return Finding("secrets", is_ok=False, text=text)
+    if seals.older:
+        text = f"{seals.older} need an older key: run `crawl secrets reseal` before you take it away"
+        return Finding("secrets", is_ok=True, text=text)
+    return Finding("secrets", is_ok=True, text="the newest key opens all of them")
 
 
 async def _check_broker(settings: Settings) -> Finding:

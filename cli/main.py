@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("scheduler", "cli.distributed:scheduler", "Wake the workers at the right times."),
         ("migrate", "cli.migrate:migrate", "Bring the database to the newest schema."),
         ("token", "cli.tokens:token", "Create, list and revoke API tokens."),
+        ("secrets", "cli.secrets:secrets", "Look after the keys of secrets."),
         ("doctor", "cli.doctor:doctor", "Check that everything needed is there and works."),
     ),
     "Use a server": (

@@ -11,11 +11,12 @@ import binascii
 import hmac
 import os
 from collections.abc import Sequence
-from typing import Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.errors import ConfigurationError, InvalidRequest, SecretLost
@@ -25,6 +26,9 @@ from crawler.store.schema import crawl_secrets, schedules
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+
+#: Whose secrets are kept, each in the column `sealed` of its table: crawls that run, and schedules.
+_OWNERS = (crawl_secrets.c.crawl_id, schedules.c.id)
 
 
 class KeyRing:
@@ -44,6 +48,10 @@ class KeyRing:
             return cls([_decode(text, "CRAWL_SECRET_KEYS") for text in settings.secret_keys])
         return cls([_generated_key(settings)] if settings.embedded else [])
 
+    def __bool__(self) -> bool:
+        """Whether there is a key."""
+        return bool(self._keys)
+
     def seal(self, crawl_id: str, text: str) -> bytes:
         """Encrypt. Raises InvalidRequest where there are no keys: the request asks for what cannot be kept safe."""
         if not self._keys:
@@ -55,10 +63,24 @@ class KeyRing:
 
     def open(self, crawl_id: str, sealed: bytes) -> str | None:
         """Decrypt; None when no key fits, or the row is not this crawl's."""
+        opened = self._open(crawl_id, sealed)
+        return None if opened is None else opened[1]
+
+    def age_of(self, crawl_id: str, sealed: bytes) -> int | None:
+        """The place in the ring of the key that opens this, 0 the newest; None when no key does."""
+        opened = self._open(crawl_id, sealed)
+        return None if opened is None else opened[0]
+
+    def reseal(self, crawl_id: str, sealed: bytes) -> bytes | None:
+        """The same, sealed by the newest key; None when it is already, or when no key opens it."""
+        opened = self._open(crawl_id, sealed)
+        return self.seal(crawl_id, opened[1]) if opened is not None and opened[0] > 0 else None
+
+    def _open(self, crawl_id: str, sealed: bytes) -> tuple[int, str] | None:
         nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        for key in self._keys:
+        for place, key in enumerate(self._keys):
             try:
-                return AESGCM(key).decrypt(nonce, ciphertext, crawl_id.encode()).decode()
+                return place, AESGCM(key).decrypt(nonce, ciphertext, crawl_id.encode()).decode()
             except (InvalidTag, ValueError):
                 continue
         return None
@@ -66,6 +88,15 @@ class KeyRing:
     def fingerprint(self, text: str) -> str:
         """64 hexadecimal digits that tell equal texts from others. With a key nobody can try out passwords on it."""
         return hmac.digest(self._keys[0] if self._keys else b"", text.encode(), "sha256").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Seals:
+    """How many secrets the newest key has sealed, how many an older one, and how many no key opens."""
+
+    newest: int
+    older: int
+    lost: int
 
 
 class Secrets:
@@ -96,22 +127,37 @@ class Secrets:
         """See `KeyRing.fingerprint`."""
         return self._ring.fingerprint(text)
 
+    async def count_seals(self) -> Seals:
+        """By which keys the secrets that are kept were sealed. Raises Unavailable."""
+        async with self._database.read() as connection:
+            ages = [
+                self._ring.age_of(row.owner, row.sealed)
+                for statement in self._all_sealed()
+                for row in await connection.execute(statement)
+            ]
+        return Seals(newest=ages.count(0), older=sum(bool(age) for age in ages), lost=ages.count(None))
+
     async def reseal(self) -> int:
-        """Seal every row anew with the first key, so that older keys can be taken away. Returns how many were."""
+        """Seal what an older key has sealed anew with the newest one, so that the older ones can be taken away.
+
+        Returns how many secrets were. Raises Unavailable.
+        """
         done = 0
         async with self._database.write() as connection:
-            for owner, sealed in (
-                (crawl_secrets.c.crawl_id, crawl_secrets.c.sealed),
-                (schedules.c.id, schedules.c.sealed),
-            ):
-                statement = select(owner.label("owner"), sealed.label("sealed")).where(sealed.is_not(None))
+            for statement, owner in zip(self._all_sealed(), _OWNERS, strict=True):
                 for row in (await connection.execute(statement.with_for_update())).all():
-                    text = self._ring.open(row.owner, row.sealed)
-                    if text is not None:
+                    sealed = self._ring.reseal(row.owner, row.sealed)
+                    if sealed is not None:
                         own_row = update(owner.table).where(owner == row.owner)
-                        await connection.execute(own_row.values(sealed=self._ring.seal(row.owner, text)))
+                        await connection.execute(own_row.values(sealed=sealed))
                         done += 1
         return done
+
+    def _all_sealed(self) -> list[Select[Any]]:
+        return [
+            select(owner.label("owner"), owner.table.c.sealed).where(owner.table.c.sealed.is_not(None))
+            for owner in _OWNERS
+        ]
 
 
 async def forget_secret(connection: AsyncConnection, crawl_id: str) -> None:

@@ -18,7 +18,7 @@ from crawler.options import CrawlOptions, join_secrets, split_secrets
 from crawler.store.database import Database
 from crawler.store.migrate import upgrade_async
 from crawler.store.schema import accounts, crawl_secrets, crawls
-from crawler.store.secrets import KeyRing, Secrets, forget_secret
+from crawler.store.secrets import KeyRing, Seals, Secrets, forget_secret
 from tests.api.server import settings
 from tests.api.test_options import EVERYTHING, parse
 
@@ -176,7 +176,11 @@ async def test_c40_after_sealing_anew_the_old_key_can_go(database: Database) -> 
         await Secrets(database, KeyRing([os.urandom(32)])).put(connection, "b", "lost")
     with pytest.raises(SecretLost):
         await Secrets(database, KeyRing([NEW])).get("a")
-    assert await Secrets(database, KeyRing([NEW, OLD])).reseal() == 1
+    both = Secrets(database, KeyRing([NEW, OLD]))
+    assert await both.count_seals() == Seals(newest=0, older=1, lost=1)
+    assert await both.reseal() == 1
+    assert await both.reseal() == 0
+    assert await both.count_seals() == Seals(newest=1, older=0, lost=1)
     assert await Secrets(database, KeyRing([NEW])).get("a") == MARKER
     with pytest.raises(SecretLost):
         await Secrets(database, KeyRing([NEW])).get("b")

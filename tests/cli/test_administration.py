@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
+from crawler.store.database import Database
+from crawler.store.migrate import upgrade_async
+from crawler.store.schema import accounts, schedules
+from crawler.store.secrets import KeyRing
 from tests.cli.process import crawl
 
 
@@ -85,3 +91,29 @@ async def test_doctor_starts_the_browser(env: dict[str, str]) -> None:
     assert ended.code == 0, ended.out
     assert "Chromium" in ended.out
     assert ("without its sandbox" in ended.out) == (os.geteuid() == 0)
+
+
+async def test_c40_keys_are_changed_and_doctor_says_how_far_that_is(env: dict[str, str]) -> None:
+    old, new = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
+    url = f"sqlite:///{env['CRAWL_DATA_DIR']}/crawl.db"
+    await upgrade_async(url)
+    async with Database(url) as database, database.write() as connection:
+        await connection.execute(insert(accounts).values(id="local", created_at=0))
+        row = {"id": "s", "account_id": "local", "rule": "{}", "options": "{}"}
+        sealed = KeyRing([base64.b64decode(old)]).seal("s", "password")
+        await connection.execute(
+            insert(schedules).values(**row, sealed=sealed, anchor_at=0, created_at=0, version=1)
+        )
+
+    async def doctor(*keys: str) -> str:
+        ended = await crawl("doctor", "--no-browser", env={**env, "CRAWL_SECRET_KEYS": ",".join(keys)})
+        (line,) = (line for line in ended.out.splitlines() if line.split()[1] == "secrets")
+        return line
+
+    assert "crawl secrets reseal" in await doctor(new, old)
+    assert (await doctor(new)).startswith("problem")
+    lost = await crawl("secrets", "reseal", env={**env, "CRAWL_SECRET_KEYS": new})
+    assert lost.code == 1
+    done = await crawl("secrets", "reseal", env={**env, "CRAWL_SECRET_KEYS": f"{new},{old}"})
+    assert (done.code, done.err) == (0, "Sealed anew: 1. Sealed by the newest key: 1.\n")
+    assert "newest key opens all" in await doctor(new)
