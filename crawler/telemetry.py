@@ -12,6 +12,9 @@ from crawler.settings import Settings
 #: Libraries that say at INFO what only matters when they are debugged.
 _CHATTY = ("alembic", "celery.app.trace", "celery.worker.strategy", "celery.beat", "httpx", "kombu")
 
+#: Libraries that at DEBUG write down what they carry: the titles of pages in SQL, the headers of requests.
+_INDISCREET = ("aiosqlite", "asyncpg", "httpcore")
+
 
 def configure_logging(settings: Settings) -> None:
     """Set up the root logger of this process. Call it once, at start-up; calling it again replaces the set-up.
@@ -39,6 +42,8 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(logging.INFO)
     if settings.log_level != "DEBUG":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
 from api.limits import MemoryLimiter, RateLimiter, RedisLimiter, Unlimited, network_of, open_limiter
-from tests.api.server import settings
+from crawler.store.database import Database
+from crawler.store.schema import crawls
+from tests.api.server import serving, settings
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -115,3 +119,20 @@ async def test_buckets_are_bounded(tmp_path: Path) -> None:
 )
 def test_failures_count_against_an_address_or_a_site(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+async def test_g4_posts_without_end_are_refused_and_leave_nothing_behind(
+    tmp_path: Path, endless_seed: str
+) -> None:
+    """A hundred at once: what is over the rate is told when to come back, what is over the quota is not queued."""
+    chosen = settings(tmp_path, rate_limit_per_second=20, max_running_crawls=3)
+    async with serving(chosen) as server:
+        answers = await asyncio.gather(
+            *(server.post({"url": endless_seed, "render": False}) for _ in range(100))
+        )
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses.keys() == {200, 429}
+        assert statuses[200] == 3
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 429)
+        async with Database(chosen.database) as database, database.read() as connection:
+            assert (await connection.execute(select(func.count()).select_from(crawls))).scalar_one() == 3
