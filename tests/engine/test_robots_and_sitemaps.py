@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -51,6 +52,30 @@ async def test_e1_unreachable_robots_txt_disallows_after_three_tries(engines: En
     record = records[origin.url()]
     assert (record.status, record.reason) == (UrlStatus.DISALLOWED, "robots_unreachable")
     assert origin.paths == ["/robots.txt"] * 3
+
+
+async def test_x42_a_robots_txt_that_flaps_opens_nothing(engines: Engines) -> None:
+    answers = itertools.cycle(["503 Busy", "200 OK"])
+    given: list[tuple[str, int]] = []
+
+    def robots() -> bytes:
+        status = next(answers)
+        given.append((status, len(origin.paths)))
+        return answer("User-agent: *\nDisallow: /secret", status=status, content_type="text/plain")
+
+    def pages(path: str) -> bytes:
+        links = "".join(f"<a href='/{number}'>{number}</a>" for number in range(12))
+        return robots() if path == "/robots.txt" else answer(f"{links}<a href='/secret'>s</a>")
+
+    async with serve(pages) as origin, engines(default_delay=0.4, robots_ttl_seconds=1) as engine:
+        view, records = await engine.crawl(origin.url(), source="links", limit=20)
+    # It was not known before it came, and then forgotten again and again.
+    assert len(given) > 2
+    first = next(asked for status, asked in given if status == "200 OK")
+    assert set(origin.paths[:first]) == {"/robots.txt"}
+    assert "/secret" not in origin.paths
+    assert records[origin.url("/secret")].status is UrlStatus.DISALLOWED
+    assert view.completed == 13
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "410 Gone", "401 Unauthorized", "403 Forbidden"])

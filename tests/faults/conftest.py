@@ -16,12 +16,18 @@ from tests.servers import free_port
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Whole deployments take half a minute per fault: they run where they are asked for, by `-m chaos`."""
+    """Whole deployments take half a minute per fault: they run where they are asked for, by `-m chaos`, and everywhere
+    if they are marked `chaos(always=True)`."""
     if "chaos" in config.option.markexpr:
         return
-    chaos = [item for item in items if item.get_closest_marker("chaos")]
-    items[:] = [item for item in items if item not in chaos]
-    config.hook.pytest_deselected(items=chaos)
+    left_out = [item for item in items if _is_left_out(item)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("chaos")
+    return marker is not None and not marker.kwargs.get("always", False)
 
 
 @pytest.fixture
