@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import click
 
-from bench import frontier, markdown_quality, memory, paging, polite, recrawl, throughput
+from bench import fencing, frontier, markdown_quality, memory, paging, polite, recrawl, throughput
 from bench.backend import Backend, open_backend
 from bench.measure import cores
 from bench.report import Check, print_checks
@@ -34,6 +34,7 @@ BENCHES: Mapping[str, Bench] = {
     "recrawl": Bench("a site that has not changed, crawled once more", 1_000, recrawl.recrawls),
     "polite": Bench("50 polite crawls on one worker process", 60, polite.paces),
     "frontier": Bench("lease and finish, 10 thousand and 1 million URLs queued", 1_500, frontier.sizes),
+    "fencing": Bench("what fencing and heartbeats cost", 6_000, fencing.costs),
     "paging": Bench("reading a crawl of 100 thousand records", 100_000, paging.latencies),
     "render-memory": Bench("memory of rendering", 1_000, memory.rendering),
 }

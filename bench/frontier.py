@@ -32,9 +32,11 @@ _HOSTS = 1_000
 #: Name, whether only the first host (with half of the URLs) has work, delay in milliseconds.
 _SHAPES = (("one host, no delay", True, 0), (f"{_HOSTS:,} hosts, 0.5 s", False, 500))
 #: Pages per lease and per finish.
-_BATCH = 16
+BATCH = 16
+#: `CRAWL_STATIC_SLOTS`.
+IN_FLIGHT = 32
 #: The sizes take turns after so many pages.
-_TURN = 10 * _BATCH
+TURN = 10 * BATCH
 _KNOWN_LINKS, _NEW_LINKS = 28, 2
 
 
@@ -60,23 +62,23 @@ def sizes(backend: Backend, rounds: int, pages: int) -> list[Check]:
 async def _measure(filled: Sequence[Filled], pages: int, *, only_first: bool, delay_ms: int) -> list[float]:
     """Milliseconds per page in each database: medians over the turns."""
     async with AsyncExitStack() as stack:
-        probes = [_Probe(await stack.enter_async_context(Database(one.url)), one, delay_ms) for one in filled]
+        probes = [Probe(await stack.enter_async_context(Database(one.url)), one, delay_ms) for one in filled]
         for probe in probes:
             await probe.wake(only_first=only_first)
             await probe.take_turn()  # statements are compiled, connections opened
-        turns = max(2, pages // _TURN)
+        turns = max(2, pages // TURN)
         costs = [[await probe.take_turn() for probe in probes] for _ in range(turns)]
     return [median(of_one) for of_one in zip(*costs, strict=True)]
 
 
-class _Probe:
+class Probe:
     """Leases and finishes pages of one filled database, as a pump and its writer do."""
 
     def __init__(self, database: Database, filled: Filled, delay_ms: int) -> None:
         self._database = database
         hosts = Hosts(database, default_delay_ms=delay_ms)
         self._filled = filled
-        self._frontier = Frontier(database, Politeness(delay_ms, _BATCH), lease_ms=60_000)
+        self._frontier = Frontier(database, Politeness(delay_ms, IN_FLIGHT), lease_ms=60_000)
         self._finisher = Finisher(
             database,
             hosts,
@@ -95,12 +97,22 @@ class _Probe:
         async with self._database.write() as connection:
             await connection.execute(statement, parameters)
 
+    async def beat(self) -> float:
+        """Milliseconds that one heartbeat takes, of as many pages as one worker process has in flight."""
+        leases = list((await self._frontier.lease(Kind.STATIC, IN_FLIGHT)).leases)
+        started_at = time.perf_counter()
+        held = await self._frontier.extend(leases)
+        seconds = time.perf_counter() - started_at
+        assert len(held) == IN_FLIGHT
+        await self._finisher.finish([Outcome(lease, UrlStatus.QUEUED, "bench") for lease in leases])
+        return seconds * 1000
+
     async def take_turn(self) -> float:
         """Milliseconds per page, over one turn of pages."""
         seconds, done = 0.0, 0
-        while done < _TURN:
+        while done < TURN:
             started_at = time.perf_counter()
-            leases = (await self._frontier.lease(Kind.STATIC, _BATCH)).leases
+            leases = (await self._frontier.lease(Kind.STATIC, BATCH)).leases
             leased_at = time.perf_counter()
             outcomes = [self._outcome(lease) for lease in leases]
             finishing_at = time.perf_counter()
