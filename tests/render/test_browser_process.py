@@ -230,7 +230,7 @@ async def test_a62_the_self_test_sees_what_gets_out(
     assert (leak or "") in (found or "")
 
 
-async def test_a62_a_browser_that_has_lost_switches_is_refused(
+async def test_x45_a62_a_browser_that_has_lost_switches_is_refused(
     renderers: Renderers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = tuple(word for word in chromium._SWITCHES if "webrtc" not in word)
@@ -278,7 +278,7 @@ async def test_i9_a_worker_that_is_killed_takes_its_browser_along() -> None:
         await until(lambda: dead(browser), 15)
 
 
-async def test_x_a_lost_driver_is_replaced(renderers: Renderers, site: Origin) -> None:
+async def test_x6_a_lost_driver_is_replaced(renderers: Renderers, site: Origin) -> None:
     hanging = Hanging()
     site.routes |= {
         "/hang": "<script src=/never></script>",
@@ -299,7 +299,7 @@ async def test_x_a_lost_driver_is_replaced(renderers: Renderers, site: Origin) -
         await until(lambda: dead([*browser, driver]))
 
 
-async def test_f14_a_lost_browser_is_replaced(renderers: Renderers, site: Origin) -> None:
+async def test_x4_f14_a_lost_browser_is_replaced(renderers: Renderers, site: Origin) -> None:
     hanging = Hanging()
     site.routes |= {"/hang": hanging, "/quick": "<title>quick</title>"}
     async with renderers() as renderer:
@@ -312,6 +312,24 @@ async def test_f14_a_lost_browser_is_replaced(renderers: Renderers, site: Origin
         assert (failure.code, failure.retryable) == (ErrorCode.BROWSER_CRASHED, True)
         assert (await renderer.page(site.url("/quick"))).title == "quick"
         await until(lambda: dead(browser))
+
+
+async def test_x7_a_page_that_does_not_let_itself_be_closed_is_closed(
+    renderers: Renderers, site: Origin
+) -> None:
+    site.routes["/"] = """<title>stay</title><script>
+        addEventListener("beforeunload", event => { event.preventDefault(); event.returnValue = "stay"; });
+        for (const name of ["beforeunload", "pagehide", "visibilitychange", "unload"])
+            addEventListener(name, () => { const end = Date.now() + 60_000; while (Date.now() < end); });
+        </script>"""
+    site.routes["/quick"] = "<title>quick</title>"
+    async with renderers() as renderer:
+        assert (await renderer.page(site.url())).title == "stay"
+        # Its own crawl waits for it, at the longest for one page's time; others do not.
+        quick = renderer.page(site.url("/quick"), crawl_id="another")
+        assert (await asyncio.wait_for(quick, 20)).title == "quick"
+        browser = renderer.processes()
+    await until(lambda: dead(browser))
 
 
 async def test_closing_ends_a_page_in_flight(renderers: Renderers, site: Origin) -> None:

@@ -56,7 +56,7 @@ async def test_f1_a_worker_that_burns_cpu_does_not_hold_the_page(renderer: Rende
     assert (await renderer.page(site.url())).title == "t"
 
 
-async def test_f2_a_page_that_eats_memory_is_killed(renderers: Renderers, site: Origin) -> None:
+async def test_x8_f2_a_page_that_eats_memory_is_killed(renderers: Renderers, site: Origin) -> None:
     site.routes |= {
         "/eat": """<script>const kept = [];
             setInterval(() => { for (let i = 0; i < 4; i++) kept.push(new Uint8Array(1 << 24).fill(1)) }, 10)
@@ -69,7 +69,9 @@ async def test_f2_a_page_that_eats_memory_is_killed(renderers: Renderers, site: 
         assert (await renderer.page(site.url("/quick"))).title == "quick"
 
 
-async def test_f14_a_renderer_that_is_killed_costs_its_page_only(renderers: Renderers, site: Origin) -> None:
+async def test_x5_f14_a_renderer_that_is_killed_costs_its_page_only(
+    renderers: Renderers, site: Origin
+) -> None:
     hanging = Hanging()
     site.routes |= {"/hang": "<script src=/never></script>", "/never": hanging, "/quick": QUICK}
     async with renderers() as renderer:
