@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     Bundle,
     MultipleResults,
     RuleBasedStateMachine,
+    initialize,
     invariant,
     multiple,
     precondition,
@@ -75,6 +76,10 @@ class FrontierMachine(RuleBasedStateMachine):
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(work)
 
+    @initialize(target=crawl_ids)
+    def begin(self) -> str:
+        return self.discover(HOSTS[0], 6, sitemaps=False)
+
     async def clear(self) -> None:
         """Begin as every example begins, or Hypothesis could not repeat one."""
         await self.store.hosts.ensure(HOSTS)
@@ -99,6 +104,12 @@ class FrontierMachine(RuleBasedStateMachine):
     @rule(target=leases, slots=st.integers(1, 4))
     def lease(self, slots: int) -> MultipleResults[Lease]:
         return multiple(*self.run(self.take(slots)))
+
+    @rule(target=leases, slots=st.integers(1, 4))
+    def lease_anew(self, slots: int) -> MultipleResults[Lease]:
+        """All workers have been silent for long; what they had goes to others."""
+        self.expire(LEASE_MS + 6_000)
+        return self.lease(slots)
 
     async def take(self, slots: int) -> tuple[Lease, ...]:
         before = await self.rows()
@@ -150,14 +161,14 @@ class FrontierMachine(RuleBasedStateMachine):
         held = self.run(self.store.frontier.extend([lease]))
         assert held == ({lease.url_id} if before.lease_token == lease.token else frozenset())
 
-    @rule(milliseconds=st.sampled_from((INTERVAL_MS, 5_000)))
+    @rule(milliseconds=st.sampled_from((INTERVAL_MS // 2, INTERVAL_MS, 5_000)))
     def wait(self, milliseconds: int) -> None:
         self.run(self.store.clock.advance(milliseconds))
 
-    @rule(seconds=st.sampled_from((0, LEASE_MS // 1_000 + 6)))
-    def expire(self, seconds: int) -> None:
-        """What the tick does with leases whose holder is silent, perhaps after all were silent for so long."""
-        self.run(self.store.clock.advance(seconds * 1_000))
+    @rule(milliseconds=st.sampled_from((0, LEASE_MS)))
+    def expire(self, milliseconds: int) -> None:
+        """Time passes, and the tick takes back the leases whose holders are silent."""
+        self.run(self.store.clock.advance(milliseconds))
         self.run(self.take_back())
 
     async def take_back(self) -> None:
