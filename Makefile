@@ -77,7 +77,7 @@ test-fast: .venv/.dev ## run the tests that need neither browser nor servers
 	@$(BIN)/pytest $(PARALLEL) --numprocesses 2 -m "not browser and not servers and not netns and not slow" $(ARGS)
 
 chaos: setup-test ## break whole deployments: every fault, then SEEDS=50 random runs (over a minute each)
-	@$(UNSANDBOXED); CRAWL_CHAOS_SEEDS=$${SEEDS:-3} $(BIN)/pytest -m chaos tests/faults $(ARGS)
+	@$(UNSANDBOXED); CRAWL_CHAOS_SEEDS=$${SEEDS:-3} $(BIN)/pytest -m chaos --timeout 900 tests/faults $(ARGS)
 
 lint: .venv/.dev ## check style, formatting and the import contracts
 	$(BIN)/ruff check
