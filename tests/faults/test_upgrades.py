@@ -17,6 +17,7 @@ import pytest
 from crawler.store.migrate import head
 from tests.distributed.conftest import ROOT
 from tests.faults.conftest import open_rig
+from tests.faults.origin import HOSTS
 from tests.faults.points import locked
 from tests.faults.previous import migrate, unpack_previous
 from tests.faults.rig import Rig
@@ -83,7 +84,7 @@ async def test_x38_x39_a_deployment_is_renewed_under_load(old_rig: Rig) -> None:
     await rig.start_api()
     await rig.start_scheduler()
     await rig.start_worker("a")
-    for host in ("h0.test", "h1.test", "h2.test"):
+    for host in HOSTS:
         await rig.post(host=host, size=60)
     await rig.until(lambda: len(rig.origin.pages()) > 10, "the crawls are under way")
 
@@ -101,6 +102,8 @@ async def test_x38_x39_a_deployment_is_renewed_under_load(old_rig: Rig) -> None:
     await rig.post(size=20)
     await rig.start_worker("b")
     rig.kill_children("a")
+    for host in HOSTS:
+        await rig.post(host=host, size=30)
     seen = len(rig.origin.pages())
     await rig.until(lambda: len(rig.origin.pages()) > seen + 10, "both versions work side by side")
     await asyncio.to_thread(rig.cluster.stop, "scheduler")

@@ -77,7 +77,7 @@ class FrontierMachine(RuleBasedStateMachine):
         return self.runner.run(work)
 
     @initialize(target=crawl_ids)
-    def begin(self) -> str:
+    def begin(self) -> Any:
         return self.discover(HOSTS[0], 6, sitemaps=False)
 
     async def clear(self) -> None:
