@@ -17,6 +17,7 @@ from crawler.errors import (
     NotCancellable,
     NotFound,
     RateLimited,
+    StorageFull,
     Unauthorized,
     Unavailable,
 )
@@ -30,6 +31,7 @@ _STATUS: Mapping[type[CrawlError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageFull: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 #: Cloudflare's numbers where they are known. Elsewhere the number is the HTTP status, see docs/compatibility.md.

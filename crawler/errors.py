@@ -8,6 +8,7 @@ CrawlError
 ├── Forbidden             a known token without the needed scope
 ├── RateLimited           too many requests; says when to come back
 ├── Unavailable           a part we depend on is away; says when to come back
+│   └── StorageFull       the database has no room left
 ├── LeaseLost             the URL is somebody else's by now
 ├── SecretLost            no key opens what a crawl keeps encrypted
 └── ConfigurationError    a setting is wrong; the process must not start
@@ -56,6 +57,10 @@ class Unavailable(CrawlError):
     def __init__(self, message: str | None = None, retry_after_seconds: int = 5) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class StorageFull(Unavailable):
+    """storage_full: the database has no room left; free some space on its disk."""
 
 
 class LeaseLost(CrawlError):

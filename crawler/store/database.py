@@ -7,6 +7,7 @@ WAL); Postgres locks rows, a clause that SQLite's compiler drops.
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -36,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.types import TypeEngine
 
-from crawler.errors import ConfigurationError, Unavailable
+from crawler.errors import ConfigurationError, StorageFull, Unavailable
 
 _TYPES: Mapping[type, type[TypeEngine[Any]]] = {int: BigInteger, str: Text}
 
@@ -196,12 +197,25 @@ def translated_errors() -> Iterator[None]:
     except (PoolTimeoutError, OSError, TimeoutError) as error:
         raise Unavailable("The database cannot be reached.") from error
     except (OperationalError, InterfaceError) as error:
+        if _is_full(error):
+            raise StorageFull from error
         raise Unavailable("The database is not available.") from error
     except DBAPIError as error:
-        # asyncpg reports shutdown, recovery, too many connections and a full disk as plain DBAPIErrors.
-        state = str(getattr(error.orig, "sqlstate", "") or "")
+        if _is_full(error):
+            raise StorageFull from error
+        # asyncpg reports shutdown, recovery and too many connections as plain DBAPIErrors.
+        state = _sqlstate(error)
         if state == "55P03":
             raise Unavailable("The tables of the database are in use; nothing was changed.") from error
         if error.connection_invalidated or state[:2] in {"08", "53", "57"} or state == "25P03":
             raise Unavailable("The database is not available.") from error
         raise
+
+
+def _is_full(error: DBAPIError) -> bool:
+    """No room left on the disk (SQLSTATE 53100), or in the file (SQLITE_FULL)."""
+    return _sqlstate(error) == "53100" or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "") or "")
