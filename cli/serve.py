@@ -13,6 +13,7 @@ from api.app import create_app
 from api.exposure import generated_token, refuse_open_bind
 from cli.exits import ExitCode
 from cli.signals import stopping_on_signals
+from cli.telling import tell
 from crawler.fetch.chromium import require_privileges
 from crawler.settings import Settings
 from crawler.telemetry import configure_logging
@@ -35,7 +36,7 @@ def serve(**given: Any) -> ExitCode:
         token, is_new = generated_token(settings)
         if is_new:
             path = settings.data_dir / "token"
-            click.echo(f"Made an API token, shown this once and kept in {path}: {token}", err=True)
+            tell(f"Made an API token, shown this once and kept in {path}: {token}")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.create_server((settings.host, settings.port), family=family) as listener:
         # asyncio does it only for sockets that name their protocol, and small answers would wait for an ACK.
@@ -66,7 +67,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         async with app.router.lifespan_context(app):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            click.echo(f"Listening on http://{shown}:{port}, documentation at /docs.", err=True)
+            tell(f"Listening on http://{shown}:{port}, documentation at /docs.")
             ending = asyncio.create_task(_end(server, stop), name="end-at-signal")
             await server.serve(sockets=[listener])
             ending.cancel()

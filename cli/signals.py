@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
+from cli.telling import tell
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -18,7 +18,7 @@ def stopping_on_signals(stop: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def stop_gently() -> None:
-        click.echo("Stopping when the pages in flight are done; once more to stop at once.", err=True)
+        tell("Stopping when the pages in flight are done; once more to stop at once.")
         stop.set()
         for signum in _SIGNALS:
             loop.remove_signal_handler(signum)

@@ -6,13 +6,15 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.cli.origin import Chain
-from tests.cli.process import crawl, end_of, read_until, running
+from tests.cli.process import ROOT, crawl, end_of, read_until, running
+from tests.servers import free_port
 
 
 async def test_the_token_is_shown_once_and_kept_private(env: dict[str, str]) -> None:
@@ -140,3 +142,27 @@ async def test_a_bad_setting_is_named(env: dict[str, str]) -> None:
     ended = await crawl("migrate", env={**env, "CRAWL_PORT": "many"})
     assert ended.code == 1
     assert ended.err.startswith("crawl: CRAWL_PORT:")
+
+
+async def test_x33_logs_that_cannot_be_written_stop_nothing(env: dict[str, str], chain: Chain) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    env |= {"CRAWL_API_TOKEN": "token", "CRAWL_API_URL": url, "CRAWL_EGRESS_ALLOW_CIDRS": "127.0.0.0/8"}
+    with Path("/dev/full").open("w") as full:
+        server = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli", "serve", "--port", url.rpartition(":")[2]),
+            cwd=ROOT,
+            env={**env, "CRAWL_LOG_LEVEL": "DEBUG"},
+            stderr=full,
+        )
+    try:
+        async with asyncio.timeout(60):
+            while (await crawl("list", env=env)).code != 0:
+                assert server.returncode is None
+        ended = await crawl("submit", chain.url, "--no-render", "--source", "links", "--wait", env=env)
+        assert ended.code == 0, ended.err
+        server.terminate()
+        assert await server.wait() == 0
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
