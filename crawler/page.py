@@ -29,6 +29,7 @@ from crawler.extract.documents import Documents
 from crawler.fetch.http import BeforeSend, HttpFetcher
 from crawler.fetch.renderer import Renderer
 from crawler.freshness import Freshness, Question
+from crawler.hops import Hops, judge
 from crawler.jobs import Job, Jobs
 from crawler.metrics import Metrics
 from crawler.model import (
@@ -43,7 +44,6 @@ from crawler.model import (
     Role,
     UrlStatus,
 )
-from crawler.robots import signal_conflict
 from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
 from crawler.store.hosts import Hosts
@@ -79,7 +79,7 @@ class PagePipeline:
     def __init__(self, parts: Parts, *, rng: random.Random, wall_clock: Callable[[], datetime]) -> None:
         self._settings = parts.settings
         self._turns = parts.turns
-        self._hosts = parts.hosts
+        self._hops = Hops(parts.robots, parts.hosts, parts.turns)
         self._jobs = parts.jobs
         self._robots = parts.robots
         self._freshness = parts.freshness
@@ -133,7 +133,7 @@ class PagePipeline:
                 pass
             case other:
                 assert_never(other)
-        refused = _judge(rules, lease.url, job)
+        refused = judge(rules, lease.url, job)
         if refused is not None:
             return Outcome(lease, refused.status, refused.reason)
         copy = await self._freshness.find_copy(lease, job)
@@ -184,7 +184,7 @@ class PagePipeline:
         async def may_follow(_from: str, to: str) -> Refusal | None:
             nonlocal failed_at
             failed_at = to
-            return await self._may_follow(to, lease, job)
+            return await self._hops.refuse(to, lease, job)
 
         answer = await self._fetcher.fetch(
             lease.url,
@@ -209,7 +209,7 @@ class PagePipeline:
             nonlocal confirmed, failed_at
             if confirmed:
                 failed_at = url
-                return await self._may_follow(url, lease, job)
+                return await self._hops.refuse(url, lease, job)
             # The first document is the lease's own; opening a page may have taken longer than its turn lasts.
             confirmed = True
             await (self._turns.wait_for_next(lease, lease.url) if asked else self._turns.take(lease))
@@ -283,29 +283,6 @@ class PagePipeline:
             return self._freshness.settle(question, lease, job, answer)
         return question
 
-    async def _may_follow(self, url: str, lease: Lease, job: Job) -> Refusal | None:
-        """One more hop: the target's own robots.txt and its own turn. Off-site redirects are followed, as
-        Cloudflare does (contract B.6); what an exclude pattern names is not fetched by a detour either."""
-        if job.scope.decide(url) == "excluded":
-            return Refusal(UrlStatus.SKIPPED, "excluded")
-        origin = urls.origin_of(url)
-        rules = self._robots.known(origin)
-        while rules is None:
-            await self._turns.wait_for_next(lease, url)
-            host = urls.host_of(url)
-            answer = await self._robots.get(origin, (await self._hosts.ensure([host]))[host])
-            if isinstance(answer, Hold):
-                await asyncio.sleep(answer.seconds)
-            else:
-                rules = answer
-        if isinstance(rules, Unreachable):
-            verdict = rules.verdict
-            return verdict if isinstance(verdict, Refusal) else Refusal(UrlStatus.ERRORED, verdict.code)
-        refused = _judge(rules, url, job)
-        if refused is None:
-            await self._turns.wait_for_next(lease, url)
-        return refused
-
 
 def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> TypeGuard[Response]:
     return isinstance(answer, Response) and answer.status == _NOT_MODIFIED and bool(question.headers)
@@ -328,16 +305,6 @@ def _is_document(answer: Rendered | Failure | Refusal) -> bool:
 
 def _type_details(failure: Failure) -> dict[str, JsonValue]:
     return {"contentType": failure.media_type} if failure.media_type else {}
-
-
-def _judge(rules: Rules, url: str, job: Job) -> Refusal | None:
-    """robots.txt and content signals for one URL (contract B.2, B.3)."""
-    if not rules.robots.allowed(url):
-        return Refusal(UrlStatus.DISALLOWED, "robots")
-    purposes = frozenset(job.options.crawl_purposes)
-    if signal_conflict(rules.robots.signals(url), purposes, job.options.content_use):
-        return Refusal(UrlStatus.DISALLOWED, "content_signal")
-    return None
 
 
 def _give_back(lease: Lease, seconds: float) -> Outcome:
