@@ -160,6 +160,9 @@ class Settings(BaseSettings):
         2.0, ge=0, le=30, description="longest wait for a page's scripts to come to rest"
     )
     pages_per_browser: int = Field(1_000, ge=1, description="navigations before the browser is replaced")
+    browser_lifetime_seconds: float = Field(
+        900.0, gt=0, le=86_400, description="age at which the browser is replaced"
+    )
     contexts_per_browser: int = Field(16, ge=1, le=64, description="crawls whose cookies one browser keeps")
     navigations_per_page: int = Field(50, ge=1, description="navigations before a page is replaced")
     browser_memory_bytes: int = Field(

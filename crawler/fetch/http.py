@@ -120,20 +120,19 @@ class HttpFetcher:
         accept: Accept | None = None,
         on_redirect: OnRedirect | None = None,
         before_send: BeforeSend | None = None,
-        cookies: aiohttp.CookieJar | None = None,
     ) -> Response | Failure | Refusal:
         """Fetch one serialised http(s) URL; limits that are not given come from the settings.
 
         `headers` go to the origin of `url` only. `max_bytes` holds on the wire and decoded; with `truncate` what is
         beyond is dropped instead of failing. `timeout_seconds` covers all hops, but not the time that `on_redirect`
-        and `before_send` take; the latter is for the first hop. Cookies set on the way are kept in `cookies`, or for
-        this fetch only.
+        and `before_send` take; the latter is for the first hop. Cookies set on the way are kept for this fetch only.
         """
         settings = self._settings
         caps = _Caps(max_bytes or settings.max_document_bytes, truncate, accept)
         hops_left = settings.max_redirects if max_redirects is None else max_redirects
         seconds_left = total = timeout_seconds or settings.fetch_timeout_seconds
-        jar, own_origin, passed = cookies, urls.origin_of(url), list[str]()
+        jar: aiohttp.CookieJar | None = None
+        own_origin, passed = urls.origin_of(url), list[str]()
         while True:
             stopwatch = _Stopwatch(seconds_left, None if passed else before_send)
             try:

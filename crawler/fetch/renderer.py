@@ -155,14 +155,14 @@ class Renderer:
                 is_shared = generation.browser.is_lost() and generation.note_loss() > 1
                 outcome = replace(outcome, is_shared=is_shared)
             generation.in_use -= 1
-            if generation.in_use == 0 and generation.is_spent(self._settings):
+            if generation.in_use == 0 and generation.is_spent:
                 self._chore(generation.close())
         if isinstance(outcome, Rendered):
             return replace(outcome, browser_seconds=loop.time() - started)
         return outcome
 
     def _may_keep(self, tab: Tab, generation: _Generation) -> bool:
-        worn = tab.visits >= self._settings.navigations_per_page or generation.is_spent(self._settings)
+        worn = tab.visits >= self._settings.navigations_per_page or generation.is_spent
         return tab.traffic.is_at_rest and not worn
 
     async def _current(self) -> _Generation:
@@ -178,7 +178,7 @@ class Renderer:
                 if starting.done() and self._starting is starting:
                     self._starting = None
                 raise
-            if not generation.is_spent(self._settings):
+            if not generation.is_spent:
                 return generation
             if self._starting is starting:
                 self._starting = None
@@ -218,11 +218,14 @@ class _Generation:
         self._is_closing = False
         self._lost_with = 0
         self._closed = asyncio.Event()
+        self._ends_at = asyncio.get_running_loop().time() + settings.browser_lifetime_seconds
 
-    def is_spent(self, settings: Settings) -> bool:
-        """Whether it takes no more pages: enough visits, too much memory, or gone."""
+    @property
+    def is_spent(self) -> bool:
+        """Whether it takes no more pages: enough visits, too old, too much memory, or gone."""
         browser = self.browser
-        return self.visits >= settings.pages_per_browser or browser.is_bloated or browser.gone.is_set()
+        is_worn = self.visits >= self._settings.pages_per_browser or browser.is_bloated
+        return is_worn or browser.gone.is_set() or asyncio.get_running_loop().time() >= self._ends_at
 
     def note_loss(self, *, left: int = 0) -> int:
         """The browser is lost: how many pages were in it at least, with `left` that are not any more."""
@@ -245,9 +248,9 @@ class _Generation:
             await context.close()
 
     async def look_after(self) -> None:
-        """Watch processes and idle contexts until the browser is gone; then clean up."""
+        """Watch processes and idle contexts until the browser is gone, or spent and idle; then clean up."""
         gone = self.browser.gone
-        while not gone.is_set():
+        while not gone.is_set() and (self.in_use or not self.is_spent):
             self.browser.inspect(self._settings.browser_memory_bytes)
             now = asyncio.get_running_loop().time()
             for crawl_id, context in list(self._contexts.items()):

@@ -164,6 +164,25 @@ async def test_d15_deep_nesting_is_plain_text(name: ConverterName) -> None:
     assert found.fault == Failure(ErrorCode.DOM_TOO_LARGE, "nested too deep")
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        pytest.param("start" + "<p>" * 3_000_000 + "end", "start\n\nend", id="3 million nodes"),
+        pytest.param(f"<p title='{'x' * 5_000_000}'>text" * 2, "text\n\ntext", id="attributes of 5 MB"),
+        pytest.param("<p " + "a " * 1_000_000 + ">text", "text", id="one attribute a million times"),
+    ],
+)
+async def test_d18_huge_pages_are_bounded_and_their_text_is_kept(html: str, text: str) -> None:
+    async with running() as converter:
+        started = time.monotonic()
+        found = await converter.extract(html, URL, view=FULL)
+        # Once with the parser, which has 5 s of CPU time, and once without.
+        assert time.monotonic() - started < 2 * Settings.load().convert_timeout_seconds
+        assert isinstance(found, Extract)
+        assert found.markdown == text
+        assert await markdown_of(converter, PAGE, URL) == to_markdown(PAGE, url=URL, converter="builtin")
+
+
 async def test_memory_is_bounded() -> None:
     html = PAGE + "<b>x</b><i>y</i>" * 100_000
     async with running(convert_memory_bytes=128 << 20, max_record_bytes=50 << 20) as converter:

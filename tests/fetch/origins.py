@@ -16,7 +16,7 @@ from crawler.settings import Settings
 
 #: Two hosts of the test's internet; everything else of 127.0.0.0/8 is private to it.
 PUBLIC, PUBLIC_TOO = "127.0.0.2", "127.0.0.4"
-PRIVATE = ("127.0.0.3", "127.0.0.5", "::1")
+PRIVATE = ("127.0.0.1", "127.0.0.3", "127.0.0.5", "::1")
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Route = bytes | Script | Sequence[bytes]
@@ -120,6 +120,28 @@ async def serving(script: Script, host: str, port: int = 0) -> AsyncIterator[int
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def upstream(status: bytes, heads: list[bytes]) -> AsyncIterator[int]:
+    """A proxy that sends every tunnel to the named port of the public host, or answers with another status."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(status + b"\r\n\r\n")
+        await writer.drain()
+        if not status.startswith(b"HTTP/1.1 200"):
+            return
+        port = int(heads[-1].split(b" ")[1].rpartition(b":")[2])
+        far_reader, far_writer = await asyncio.open_connection(PUBLIC, port)
+        far_writer.write(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(await far_reader.read(65536))
+        await writer.drain()
+        far_writer.close()
+        await far_writer.wait_closed()
+
+    async with serving(serve, "127.0.0.1") as port:
+        yield port
 
 
 @dataclass

@@ -18,7 +18,18 @@ from crawler.fetch.egress import Egress
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.resolver import SystemResolver
 from crawler.model import ErrorCode, Failure, Response
-from tests.fetch.origins import PUBLIC, PUBLIC_TOO, Answers, Canary, Origin, fetching, page, policy, serving
+from tests.fetch.origins import (
+    PUBLIC,
+    PUBLIC_TOO,
+    Answers,
+    Canary,
+    Origin,
+    fetching,
+    page,
+    policy,
+    serving,
+    upstream,
+)
 
 pytestmark = pytest.mark.usefixtures("canary")
 
@@ -225,6 +236,18 @@ async def test_the_typed_host_is_where_it_was_first(site: Origin, canary: Canary
     assert moved.code is ErrorCode.BLOCKED_DESTINATION
 
 
+async def test_deny_wins_over_allow_when_a_name_leads_there(site: Origin) -> None:
+    names: Names = {
+        "open.test": [[PUBLIC]],
+        "denied.test": [[PUBLIC_TOO]],
+        "both.test": [[PUBLIC, PUBLIC_TOO]],
+    }
+    deny = {"egress_allow_cidrs": ("127.0.0.0/8",), "egress_deny_cidrs": (f"{PUBLIC_TOO}/32",)}
+    assert await code_of_connect(names, "open.test", site.port, **deny) is None
+    for name in ("denied.test", "both.test"):
+        assert await code_of_connect(names, name, site.port, **deny) is ErrorCode.BLOCKED_DESTINATION
+
+
 async def test_deny_wins_over_the_typed_host(site: Origin) -> None:
     async with fetching(also_allow_host=PUBLIC, egress_deny_cidrs=(PUBLIC,)) as fetcher:
         refused = await fetcher.fetch(site.url())
@@ -299,28 +322,6 @@ def test_an_upstream_proxy_that_makes_no_sense_stops_the_start(proxy: str) -> No
         Egress(policy(egress_upstream_proxy=proxy))
 
 
-@asynccontextmanager
-async def upstream(status: bytes, heads: list[bytes]) -> AsyncIterator[int]:
-    """A proxy that sends every tunnel to the named port of the public host, or answers with another status."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(status + b"\r\n\r\n")
-        await writer.drain()
-        if not status.startswith(b"HTTP/1.1 200"):
-            return
-        port = int(heads[-1].split(b" ")[1].rpartition(b":")[2])
-        far_reader, far_writer = await asyncio.open_connection(PUBLIC, port)
-        far_writer.write(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(await far_reader.read(65536))
-        await writer.drain()
-        far_writer.close()
-        await far_writer.wait_closed()
-
-    async with serving(serve, "127.0.0.1") as port:
-        yield port
-
-
 async def test_upstream_proxy_carries_every_connection(site: Origin) -> None:
     site.routes["/"] = page(b"through")
     heads: list[bytes] = []
@@ -353,9 +354,13 @@ async def test_upstream_proxy_is_not_asked_for_forbidden_hosts() -> None:
     heads: list[bytes] = []
     async with (
         upstream(b"HTTP/1.1 200 OK", heads) as port,
-        fetching(egress_upstream_proxy=f"http://127.0.0.1:{port}") as fetcher,
+        fetching(
+            egress_upstream_proxy=f"http://127.0.0.1:{port}", egress_deny_cidrs=("93.184.216.0/24",)
+        ) as fetcher,
     ):
-        for url in ("http://10.0.0.1/", "http://localhost/", "http://redis/", "http://[::1]/"):
+        for url in (
+            "http://10.0.0.1/", "http://localhost/", "http://redis/", "http://[::1]/", "http://93.184.216.34/",
+        ):  # fmt: skip
             answer = await fetcher.fetch(url)
             assert isinstance(answer, Failure)
             assert answer.code is ErrorCode.BLOCKED_DESTINATION

@@ -11,7 +11,7 @@ import pytest
 from crawler.fetch.egress import Egress
 from crawler.fetch.proxy import EgressProxy, Listener
 from crawler.model import ErrorCode
-from tests.fetch.origins import PUBLIC, PUBLIC_TOO, Answers, Canary, Origin, page, policy, serving
+from tests.fetch.origins import PUBLIC, PUBLIC_TOO, Answers, Canary, Origin, page, policy, serving, upstream
 
 pytestmark = pytest.mark.usefixtures("canary")
 
@@ -447,6 +447,24 @@ async def test_a57_other_users_of_the_machine_are_refused(
         monkeypatch.setattr("os.getuid", lambda: 12345)
         assert await ask(listener, get(site.url())) == b""
         assert listener.refused == 1
+
+
+async def test_the_browsers_connections_go_through_the_upstream_proxy_too(
+    site: Origin, canary: Canary
+) -> None:
+    site.routes["/"] = page(b"through")
+    heads: list[bytes] = []
+    async with (
+        upstream(b"HTTP/1.1 200 OK", heads) as port,
+        listening(egress_upstream_proxy=f"http://127.0.0.1:{port}") as listener,
+    ):
+        url = site.url(host="only-the-proxy-knows.test")
+        assert (await ask(listener, get(url))).endswith(b"through")
+        answer = await ask(listener, tunnel(f"only-the-proxy-knows.test:{site.port}"), get("http://x/"))
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 404")
+        assert (await ask(listener, tunnel(f"127.0.0.3:{canary.port}"))).startswith(b"HTTP/1.1 403 ")
+    target = f"CONNECT only-the-proxy-knows.test:{site.port} HTTP/1.1\r\n".encode()
+    assert [head.startswith(target) for head in heads] == [True, True]
 
 
 async def test_a59_the_proxy_does_not_reach_itself(site: Origin) -> None:

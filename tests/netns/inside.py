@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -43,6 +44,8 @@ FORBIDDEN_V6 = (
     "fd00:ec2::254", "fec0::5", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:5", "2002:a00:5::", "::a00:5", "5f00::5",
 )  # fmt: skip
 UDP_PORT = 3478
+#: A network interface that leads nowhere, where the machine allows one to be made.
+INTERFACE = "nowhere0"
 #: Everything that a literal URL of the attack tables names with port 80, and what is only local here.
 TARGETS = (
     "10.0.0.5",
@@ -182,7 +185,8 @@ def hostile(targets: Sequence[str]) -> str:
         f"<script src=http://{host}/s></script><object data=http://{host}/o></object><video src=http://{host}/v></video>"
         for host in targets
     )
-    return f"""<!DOCTYPE html><link rel=dns-prefetch href=//leak.public.test/>{elements}<script>
+    return f"""<!DOCTYPE html><link rel=dns-prefetch href=//leak.public.test/>
+        <link rel=preconnect href=http://leak.public.test/>{elements}<script>
         const soon = (p) => Promise.race([p.catch(() => 0), new Promise((done) => setTimeout(done, 500))]);
         const tried = {json.dumps(targets)}.flatMap((host) => [
           fetch(`http://${{host}}/fetch`, {{ mode: 'no-cors' }}),
@@ -190,7 +194,7 @@ def hostile(targets: Sequence[str]) -> str:
         ]);
         navigator.sendBeacon(`http://{targets[0]}/beacon`);
         const calls = new RTCPeerConnection({{ iceServers: [
-          {{ urls: 'stun:{targets[0]}:{UDP_PORT}' }},
+          {{ urls: 'stun:{targets[0]}:{UDP_PORT}' }}, {{ urls: 'stun:stun.public.test:{UDP_PORT}' }},
           {{ urls: 'turn:{targets[0]}:80?transport=tcp', username: 'u', credential: 'p' }} ] }});
         calls.createDataChannel('c');
         const gathered = new Promise((done) => {{
@@ -247,6 +251,7 @@ async def main() -> Mapping[str, object]:
         facts["rendered"] = await render_hostile(found)
         facts["names_asked_by_the_browser"] = sorted(asked)
         facts["hits"], found.hits = found.hits, []
+        facts["has_interface"] = INTERFACE in {name for _, name in socket.if_nameindex()}
         # From here on the canary is expected to be hit: without it, silence would prove nothing.
         facts["unprotected"] = await render_without_defences()
         facts["unprotected_hits"], found.hits = sorted(set(found.hits)), []

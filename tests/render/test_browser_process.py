@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from playwright.async_api import async_playwright
 
 from crawler.errors import ConfigurationError
 from crawler.fetch import chromium, selftest
+from crawler.fetch.render_options import RenderOptions
 from crawler.model import ErrorCode, Failure
 from tests.render.conftest import Hanging, Origin, Renderers, Rendering, command_of, settings_for
 
@@ -373,6 +375,33 @@ async def test_a_browser_is_replaced_after_its_pages(renderers: Renderers, site:
         await renderer.page(site.url())
         assert renderer.processes()[0] != first
         await until(lambda: dead([first]))
+
+
+async def test_a_browser_is_replaced_after_its_time(renderers: Renderers, site: Origin) -> None:
+    """Also while nobody uses it."""
+    site.routes["/"] = "<title>t</title>"
+    async with renderers(browser_lifetime_seconds=1) as renderer:
+        await renderer.page(site.url())
+        first = renderer.processes()
+        await until(lambda: dead(first))
+        assert (await renderer.page(site.url())).title == "t"
+
+
+async def test_a_browser_that_has_taken_too_much_memory_is_replaced(
+    renderers: Renderers, site: Origin
+) -> None:
+    """Not before its pages are done: only twice as much is an emergency."""
+    site.routes |= {
+        "/": """<title>t</title><script>
+            const kept = Array.from({ length: 20 }, () => new Uint8Array(1 << 24).fill(1))</script>""",
+        "/quick": "<title>quick</title>",
+    }
+    options = RenderOptions(wait_for_timeout=timedelta(seconds=2))
+    async with renderers(browser_memory_bytes=320 << 20) as renderer:
+        assert (await renderer.page(site.url(), options)).title == "t"
+        first = renderer.processes()
+        await until(lambda: dead(first))
+        assert (await renderer.page(site.url("/quick"))).title == "quick"
 
 
 async def test_four_pages_at_once_share_a_browser_that_is_due(renderers: Renderers, site: Origin) -> None:

@@ -12,6 +12,9 @@ from crawler.fetch.render_options import RenderOptions, SelectorWait
 from crawler.model import ErrorCode, Failure, Refusal, UrlStatus
 from tests.render.conftest import Origin, Rendering, html, redirect
 
+#: That of `gotoOptions.timeout`, and not the one of the page as a whole, which comes later.
+OWN_TIME_OUT = Failure(ErrorCode.TIMEOUT, "navigation")
+
 
 async def test_f2_text_and_links_of_scripts_are_found_in_document_order(
     renderer: Rendering, site: Origin
@@ -268,8 +271,7 @@ async def test_f12_a_document_that_never_ends_is_a_time_out(renderer: Rendering,
 
     site.routes["/"] = endless
     options = RenderOptions(goto_timeout=timedelta(seconds=1))
-    failure = await renderer.failure(site.url(), options)
-    assert failure.code is ErrorCode.TIMEOUT
+    assert await renderer.failure(site.url(), options) == OWN_TIME_OUT
     best = RenderOptions(goto_timeout=timedelta(seconds=1), best_attempt=True)
     assert (await renderer.page(site.url(), best, crawl_id="best")).title == "so far"
 
@@ -280,8 +282,7 @@ async def test_f5_a_network_that_is_never_idle_is_a_time_out(renderer: Rendering
         "/poll": web.Response(text=""),
     }
     options = RenderOptions(wait_until=("networkidle0",), goto_timeout=timedelta(seconds=2))
-    failure = await renderer.failure(site.url(), options)
-    assert failure.code is ErrorCode.TIMEOUT
+    assert await renderer.failure(site.url(), options) == OWN_TIME_OUT
     # By default such a page is read all the same, after a bounded time.
     await renderer.page(site.url(), crawl_id="default")
 
