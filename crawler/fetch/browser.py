@@ -97,7 +97,8 @@ class Browser:
         """Look at the processes, once a second or so.
 
         Over `memory_bytes` the browser is marked, to be replaced once its pages are done; over twice as much, the
-        largest renderer is killed, which costs the page in it and nothing else.
+        largest process is killed. That is a renderer, and costs the page in it and nothing else, unless a page has
+        filled its storage.
         """
         if self.is_lost():
             self.gone.set()
@@ -105,7 +106,7 @@ class Browser:
         used = self._tree.memory_bytes()
         self.is_bloated = self.is_bloated or used > memory_bytes
         if used > 2 * memory_bytes:
-            log.warning("renderer killed for its memory", extra={"tree_bytes": used})
+            log.warning("a process of the browser was killed for its memory", extra={"tree_bytes": used})
             self._tree.kill_largest()
 
     def is_lost(self) -> bool:

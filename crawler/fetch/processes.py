@@ -50,10 +50,11 @@ class ProcessTree:
         return sum(_private_bytes(process) for process in self._browser())
 
     def kill_largest(self) -> None:
-        """Kill the one renderer that takes most memory."""
-        renderers = [process for process in self._browser() if process != self.main]
-        if renderers:
-            _kill(max(renderers, key=_private_bytes))
+        """Kill the one of the browser's processes that takes most memory. If it is the main one, which holds what
+        pages store, that is the end of the browser."""
+        processes = self._browser()
+        if processes:
+            _kill(max(processes, key=_private_bytes))
 
     def kill_browser(self) -> None:
         """Kill the browser's processes, all of them, and leave the driver alone."""

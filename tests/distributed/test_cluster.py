@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import cloudflare
@@ -13,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from crawler.fetch.processes import runs
 from tests.distributed.conftest import TOKEN, Cluster, wait_until
 from tests.servers import Server
 from tests.site import expected
@@ -81,11 +83,42 @@ async def test_rendering_in_a_worker_leaves_no_process_behind(cluster: Cluster, 
     assert expected.RENDERED_TEXT["http://site.test/news/"] in news.markdown
     assert answer.browser_seconds_used > 0
     below = psutil.Process(worker.pid).children(recursive=True)
-    assert any("chrom" in process.name() for process in below)
+    assert set(below_browser(worker.pid)) <= set(below)
     assert await asyncio.to_thread(cluster.stop, "render") < 30
-    await asyncio.to_thread(
-        wait_until, lambda: not any(process.is_running() for process in below), "browser gone", 15
-    )
+    await asyncio.to_thread(wait_until, lambda: dead(below), "browser gone", 15)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("who", ["child", "parent"])
+async def test_i9_a_killed_worker_takes_its_browser_and_driver_along(
+    cluster: Cluster, site: Site, who: str
+) -> None:
+    """The kernel's OOM killer takes one process: the one that renders, or the one that started it."""
+    await asyncio.to_thread(cluster.start_api)
+    worker = cluster.start("render", "worker", "--kind", "render", "--processes", "1")
+    async with client_of(cluster) as client:
+        url = site.live("http://site.test/news/")
+        await ended(client, await client.browser_rendering.crawl.create(account_id="local", url=url, limit=1))
+    below = below_browser(worker.pid)
+    victim = below[0].parent() if who == "child" else psutil.Process(worker.pid)
+    assert victim is not None
+    victim.kill()
+    await asyncio.to_thread(wait_until, lambda: dead(below), "browser and driver gone", 15)
+
+
+def below_browser(pid: int) -> list[psutil.Process]:
+    """The driver that a worker process has started, its browser, and what that has started."""
+    for process in psutil.Process(pid).children(recursive=True):
+        if process.name().startswith("node"):
+            below = [process, *process.children(recursive=True)]
+            assert any("chrom" in one.name() for one in below)
+            return below
+    raise AssertionError("there is no driver")
+
+
+def dead(processes: Sequence[psutil.Process]) -> bool:
+    """Whether all have ended; a zombie has, only its parent does not know yet."""
+    return not any(runs(process) for process in processes)
 
 
 async def test_killing_a_worker_loses_nothing_and_repeats_only_pages_in_flight(

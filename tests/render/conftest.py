@@ -14,6 +14,7 @@ from aiohttp import web
 
 from crawler.fetch.chromium import find_chromium
 from crawler.fetch.egress import Egress
+from crawler.fetch.processes import runs
 from crawler.fetch.proxy import EgressProxy
 from crawler.fetch.render_options import RenderOptions
 from crawler.fetch.renderer import Renderer
@@ -31,6 +32,8 @@ Outcome = Rendered | Failure | Refusal
 
 #: Generous, because the machine may be slow; a test that hangs still ends.
 DEADLINE_SECONDS = 40.0
+#: More than a page of these tests needs.
+_BUSY_SECONDS = 1.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -157,6 +160,17 @@ class Rendering:
         main = max(browsers(), key=psutil.Process.create_time)
         return [main, *main.children(recursive=True)]
 
+    async def busy_page(self) -> psutil.Process:
+        """The process of a page that takes all the processor time it gets; waits until there is one."""
+        async with asyncio.timeout(15):
+            while True:
+                for process in self.processes():
+                    with suppress(psutil.Error):
+                        is_page = "--type=renderer" in command_of(process)
+                        if is_page and process.cpu_times().user > _BUSY_SECONDS:
+                            return process
+                await asyncio.sleep(0.05)
+
     async def page(
         self, url: str, options: RenderOptions | None = None, *, crawl_id: str = "crawl"
     ) -> Rendered:
@@ -184,6 +198,13 @@ def command_of(process: psutil.Process) -> list[str]:
     with suppress(psutil.Error):
         return process.cmdline()
     return []
+
+
+async def until_dead(*processes: psutil.Process) -> None:
+    """Wait until they have ended; a zombie has, only its parent does not know yet."""
+    async with asyncio.timeout(15):
+        while any(runs(process) for process in processes):
+            await asyncio.sleep(0.05)
 
 
 def _is_browser(process: psutil.Process) -> bool:

@@ -359,6 +359,65 @@ async def test_a_page_that_is_cancelled_is_closed(renderers: Renderers, site: Or
         await asyncio.wait_for(sockets.closed.wait(), 10)
 
 
+async def test_x7_a_tab_that_does_not_close_takes_its_browser_along(
+    renderers: Renderers, site: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crawler.fetch.crawl_context._CLOSE_SECONDS", 0.5)
+    hanging = Hanging()
+    site.routes |= {"/hang": hanging, "/quick": "<title>quick</title>"}
+    async with renderers() as renderer:
+        victim = asyncio.create_task(renderer.render(site.url("/hang"), deadline_seconds=3))
+        await hanging.arrived.wait()
+        browser = renderer.processes()
+        browser[0].suspend()
+        failure = await victim
+        assert isinstance(failure, Failure)
+        assert failure.code is ErrorCode.TIMEOUT
+        await until(lambda: dead(browser))
+        assert (await renderer.page(site.url("/quick"))).title == "quick"
+
+
+async def test_f8_a_page_that_fills_its_storage_ends_with_its_browser_and_leaves_nothing(
+    renderers: Renderers, site: Origin, folder: Path
+) -> None:
+    """What contexts store is memory of the browser's main process. Nothing of it is ever written to a disk."""
+    site.routes |= {
+        "/": """<title>t</title><script>(async () => {
+            const chunk = new Uint8Array(16 << 20);
+            const database = await new Promise((done) => {
+              const opening = indexedDB.open('d');
+              opening.onupgradeneeded = () => opening.result.createObjectStore('s');
+              opening.onsuccess = () => done(opening.result) });
+            const cache = await caches.open('c');
+            const files = await navigator.storage.getDirectory();
+            const ways = [
+              (n) => new Promise((done, failed) => {
+                const change = database.transaction('s', 'readwrite');
+                change.objectStore('s').put(chunk, n);
+                change.oncomplete = done; change.onabort = failed }),
+              (n) => cache.put(`/${n}`, new Response(chunk)),
+              async (n) => {
+                const file = await (await files.getFileHandle(`${n}`, { create: true })).createWritable();
+                await file.write(chunk); await file.close() }];
+            for (let n = 0; n < 96; n++) await ways[n % 3](n);
+            fetch('/full') })()</script><script src=/never></script>""",
+        "/never": Hanging(),
+        "/quick": "<title>quick</title>",
+    }
+    async with renderers(browser_memory_bytes=256 << 20) as renderer:
+        await renderer.page(site.url("/quick"))
+        filling = asyncio.create_task(renderer.render(site.url(), crawl_id="filling"))
+        while not filling.done():
+            assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 16 << 20
+            await asyncio.wait([filling], timeout=0.2)
+        failure = filling.result()
+        assert isinstance(failure, Failure)
+        assert failure.code is ErrorCode.BROWSER_CRASHED
+        assert site.count("/full") == 0
+        assert (await renderer.page(site.url("/quick"))).title == "quick"
+    assert list(folder.iterdir()) == []
+
+
 # --- how long it lives ----------------------------------------------------------------------------------------
 
 

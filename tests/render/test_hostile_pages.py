@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
-import psutil
 import pytest
 from aiohttp import web
 
 from crawler.model import ErrorCode, Failure, Rendered
-from tests.render.conftest import Hanging, Origin, Renderers, Rendering, command_of
+from tests.render.conftest import Hanging, Origin, Renderers, Rendering, command_of, until_dead
 
 QUICK = "<title>quick</title><body><script>document.body.append('by script')</script>"
 
@@ -38,16 +37,15 @@ async def test_f1_a_page_that_burns_cpu_ends_alone(renderers: Renderers, site: O
     async with renderers() as renderer:
         started = time.monotonic()
         burning = asyncio.create_task(renderer.render(site.url("/burn"), deadline_seconds=6))
+        process = await renderer.busy_page()
         for _ in range(3):
             assert (await renderer.page(site.url("/quick"))).title == "quick"
         failure = await burning
         assert isinstance(failure, Failure)
         assert failure.code is ErrorCode.TIMEOUT
         assert time.monotonic() - started < 6 + 5
-        browser = renderer.processes()
         assert (await renderer.page(site.url("/quick"))).title == "quick"
-        # The burning page was closed, and its renderer burns no more.
-        await until(lambda: sum(_cpu_share(process) for process in browser) < 0.5)
+        await until_dead(process)
 
 
 async def test_f1_a_worker_that_burns_cpu_does_not_hold_the_page(renderer: Rendering, site: Origin) -> None:
@@ -180,18 +178,3 @@ async def test_f7_service_workers_are_blocked(renderers: Renderers, site: Origin
         await renderer.render(f"http://crawled.localhost:{site.port}/")
         page = await renderer.render(f"http://crawled.localhost:{site.port}/next")
         assert not isinstance(page, Rendered) or page.title == "by the site"
-
-
-async def until(condition: object, seconds: float = 15) -> None:
-    """Wait for a condition to hold."""
-    assert callable(condition)
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.05)
-
-
-def _cpu_share(process: psutil.Process) -> float:
-    try:
-        return process.cpu_percent(interval=0.1) / 100
-    except psutil.Error:
-        return 0.0

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from aiohttp import web
 
-from crawler.fetch.processes import runs
 from crawler.fetch.render_options import RenderOptions, SelectorWait
 from crawler.model import ErrorCode, Failure
 from tests.fetch.origins import PUBLIC, Answers, Canary
-from tests.render.conftest import Origin, Renderers, Rendering, command_of, html, redirect
+from tests.render.conftest import Origin, Renderers, Rendering, command_of, html, redirect, until_dead
 
 PRIVATE = "127.0.0.3"
 FULL_BROWSER = Path("/usr/lib/chromium/chromium")
@@ -140,9 +138,7 @@ async def test_a46_no_worker_outlives_its_page(renderers: Renderers, site: Origi
         await renderer.renderer.close_crawl("crawl")
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(15):
-            while any(runs(process) for process in pages):
-                await asyncio.sleep(0.05)
+        await until_dead(*pages)
 
 
 async def test_a48_web_rtc_of_the_full_browser_sends_nothing(
@@ -270,14 +266,13 @@ async def test_f13_a_miner_on_all_cores_ends_with_its_page(renderers: Renderers,
     }
     async with renderers() as renderer:
         options = RenderOptions(wait_for_selector=SelectorWait("#never"))
-        mining = asyncio.create_task(renderer.render(site.url("/mine"), options, deadline_seconds=2))
+        mining = asyncio.create_task(renderer.render(site.url("/mine"), options, deadline_seconds=5))
+        process = await renderer.busy_page()
         assert (await renderer.page(site.url("/quick"), crawl_id="other")).title == "quick"
         ended = await mining
         assert isinstance(ended, Failure)
         assert ended.code is ErrorCode.TIMEOUT
-        async with asyncio.timeout(15):
-            while sum(_cpu_share(process) for process in renderer.processes()) > 0.5:
-                await asyncio.sleep(0.05)
+        await until_dead(process)
 
 
 def _listening() -> set[int]:
@@ -285,9 +280,3 @@ def _listening() -> set[int]:
     return {
         one.laddr.port for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN
     }
-
-
-def _cpu_share(process: psutil.Process) -> float:
-    with suppress(psutil.Error):
-        return process.cpu_percent(interval=0.1) / 100
-    return 0.0
