@@ -24,6 +24,8 @@ class Readiness(BaseModel):
 
     status: str
     parts: dict[str, str]
+    #: What the operator has allowed at a risk; it does not make the service unready.
+    warnings: tuple[str, ...]
 
 
 @router.get("/health", response_model=Health)
@@ -38,6 +40,10 @@ async def ready(services: ServicesNow) -> Response:
     parts = await services.readiness()
     is_ready = all(state == "ok" for state in parts.values())
     return JSONResponse(
-        {"status": "ok" if is_ready else "not ready", "parts": parts},
+        {
+            "status": "ok" if is_ready else "not ready",
+            "parts": parts,
+            "warnings": services.runtime.warnings,
+        },
         HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE,
     )

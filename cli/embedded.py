@@ -107,6 +107,8 @@ async def _follow(
                 output.write(record_fields(record))
         crawl = follower.crawl
         assert crawl is not None
+        if runtime.stopped:
+            raise ConfigurationError("; ".join(runtime.stopped.values()))
         display.show(Snapshot(crawl.finished, crawl.total, crawl.errored, runtime.hosts))
         if is_last or crawl.status is not CrawlStatus.RUNNING:
             return crawl

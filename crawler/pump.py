@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from crawler.doorbell import Doorbell
-from crawler.errors import LeaseLost, Unavailable
+from crawler.errors import ConfigurationError, LeaseLost, Unavailable
 from crawler.metrics import Metrics
 from crawler.model import Kind, Lease, Outcome, UrlStatus
 from crawler.page import PagePipeline
@@ -74,6 +74,8 @@ class Pump:
         #: When the leases in flight were last known to be ours.
         self._held_at = 0.0
         self._heart: asyncio.Task[None] | None = None
+        #: Why this process cannot do its work, once a page has found out.
+        self._problem: ConfigurationError | None = None
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -88,11 +90,14 @@ class Pump:
     async def run(self, budget_seconds: float, stop: asyncio.Event) -> float | None:
         """Pump until the budget is spent, nothing is due within it, or `stop` is set.
 
-        Returns the seconds until there is work again, None when nothing is waiting."""
+        Returns the seconds until there is work again, None when nothing is waiting. Raises ConfigurationError when
+        this process cannot do its work and has to be stopped: its browser may not be used, for example."""
         ends_at = self._monotonic() + budget_seconds
         self.ring()
         while True:
             self._wake.clear()
+            if self._problem is not None:
+                raise self._problem
             next_due = await self._lease()
             left = ends_at - self._monotonic()
             if stop.is_set() or left <= 0:
@@ -165,6 +170,9 @@ class Pump:
         except asyncio.CancelledError:
             if self._flights[lease.token, lease.url_id].lost:
                 return None
+            return Outcome(lease, UrlStatus.QUEUED, "released", give_attempt_back=True)
+        except ConfigurationError as error:
+            self._problem = error
             return Outcome(lease, UrlStatus.QUEUED, "released", give_attempt_back=True)
         except LeaseLost:
             log.warning("page %s is somebody else's by now", lease.url)

@@ -20,6 +20,7 @@ from crawler.doorbell import Doorbell, LocalDoorbell
 from crawler.errors import ConfigurationError, CrawlError, Unavailable
 from crawler.extract.converter import Converter
 from crawler.extract.documents import Documents
+from crawler.fetch import chromium
 from crawler.fetch.egress import Egress
 from crawler.fetch.http import HttpFetcher
 from crawler.fetch.proxy import EgressProxy
@@ -81,6 +82,8 @@ class Runtime:
         self.metrics = Metrics()
         self._local = LocalDoorbell()
         self._doorbell = doorbell or self._local
+        #: Kinds of pages that this process has stopped working on, each with the reason.
+        self.stopped: dict[Kind, str] = {}
         self._exit = AsyncExitStack()
         self._lock: IO[str] | None = None
         retention_ms = settings.retention_seconds * 1000
@@ -251,7 +254,7 @@ class Runtime:
                 pump.ring()
 
     async def pump(self, kind: Kind, budget_seconds: float, stop: asyncio.Event) -> float | None:
-        """One bounded run of a pump; see `Pump.run`."""
+        """One bounded run of a pump; see `Pump.run`. Raises ConfigurationError when the process has to be stopped."""
         return await self._pumps[kind].run(budget_seconds, stop)
 
     async def is_due(self, kind: Kind) -> bool:
@@ -276,8 +279,17 @@ class Runtime:
             parts["browser"] = await self.check_browser()
         return parts
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator has allowed and should not forget."""
+        if chromium.has_sandbox(self.settings):
+            return ()
+        return ("Chromium runs without its sandbox (CRAWL_ALLOW_UNSANDBOXED)",)
+
     async def check_browser(self) -> str:
         """ "ok", or why this process cannot render."""
+        if Kind.RENDER in self.stopped:
+            return self.stopped[Kind.RENDER]
         try:
             await self._renderer.check()
         except CrawlError as error:
@@ -288,6 +300,10 @@ class Runtime:
         while not stop.is_set():
             try:
                 due = await self._pumps[kind].run(self.settings.pump_seconds, stop)
+            except ConfigurationError as error:
+                log.critical("no more %s pages in this process: %s", kind, error.message)
+                self.stopped[kind] = error.message
+                break
             except Exception:
                 log.exception("the %s pump failed; it goes on", kind)
                 due = 1.0

@@ -1,4 +1,4 @@
-"""docs/security-cases.md names a test for every case, and every test that it names exists."""
+"""docs/security-cases.md names a test for every case that exists, and a defence without which one of them fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-TABLE = TESTS.parent / "docs" / "security-cases.md"
+ROOT = TESTS.parent
+TABLE = ROOT / "docs" / "security-cases.md"
 CASES = {
     *(f"A{number}" for number in range(1, 64)),
     *(f"B{number}" for number in range(1, 5)),
@@ -27,11 +28,29 @@ def functions(file: Path) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def test_every_case_has_a_test_that_exists() -> None:
+def tests_of_cases() -> dict[str, list[tuple[str, str]]]:
+    """The first table: file and function of each test, by case."""
     rows = re.findall(r"^\| ([A-F][0-9]+) \| (.*?) \|", TABLE.read_text(), re.MULTILINE)
-    assert {case for case, _ in rows} == CASES
-    for case, tests in rows:
-        named = re.findall(r"`([^`:]+)::(\w+)`", tests)
-        assert named, case
-        for file, function in named:
+    return {case: re.findall(r"`([^`:]+)::(\w+)`", tests) for case, tests in rows}
+
+
+def test_every_case_has_a_test_that_exists() -> None:
+    found = tests_of_cases()
+    assert found.keys() == CASES
+    for case, tests in found.items():
+        assert tests, case
+        for file, function in tests:
             assert function in functions(TESTS / file), f"{case}: {file}::{function}"
+
+
+def test_every_case_has_a_defence_without_which_one_of_its_tests_fails() -> None:
+    rows = re.findall(r"^\| .+ \| (`.+`) \| ([A-F0-9, ]+) \| (.+) \|$", TABLE.read_text(), re.MULTILINE)
+    known, proven = tests_of_cases(), set()
+    for files, cases, fails in rows:
+        for file in re.findall(r"`([^`]+)`", files):
+            assert (ROOT / file).is_file(), file
+        failed = set(re.findall(r"`(test_\w+)", fails))
+        for case in cases.split(", "):
+            assert failed & {function for _, function in known[case]}, f"{case}: {fails}"
+            proven.add(case)
+    assert proven == CASES

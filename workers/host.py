@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from typing import Any
 
 from billiard import current_process
 
-from crawler.errors import Unavailable
+from crawler.errors import ConfigurationError, Unavailable
 from crawler.model import Kind
 from crawler.runtime import Runtime
 from crawler.settings import Settings
@@ -149,6 +150,9 @@ class WorkerHost:
         self._pumping.add(kind)
         try:
             await self._runtime.pump(kind, self._settings.pump_seconds, self._stop)
+        except ConfigurationError as error:
+            log.critical("this worker cannot do its work and stops: %s", error.message)
+            os.kill(os.getppid(), signal.SIGTERM)
         finally:
             self._pumping.discard(kind)
 

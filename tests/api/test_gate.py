@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -396,3 +397,5 @@ async def test_health_and_readiness_need_no_token(server: Server) -> None:
     answer = await server.http.get(f"{server.origin}/ready")
     assert answer.status_code == (200 if answer.json()["status"] == "ok" else 503)
     assert {"database", "schema", "broker", "work"} <= answer.json()["parts"].keys()
+    warned = ["Chromium runs without its sandbox (CRAWL_ALLOW_UNSANDBOXED)"]
+    assert answer.json()["warnings"] == (warned if os.geteuid() == 0 else [])

@@ -103,11 +103,17 @@ async def test_other_machines_need_a_chosen_token(env: dict[str, str]) -> None:
     assert "CRAWL_API_TOKEN" in ended.err
 
 
-async def test_root_needs_a_decision_to_serve(env: dict[str, str]) -> None:
+@pytest.mark.parametrize("command", [("serve",), ("worker", "--kind", "render")])
+async def test_root_needs_a_decision_to_render(env: dict[str, str], command: tuple[str, ...]) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root is refused")
     del env["CRAWL_ALLOW_UNSANDBOXED"]
-    ended = await crawl("serve", env=env)
+    if command[0] == "worker":
+        env |= {
+            "CRAWL_BROKER_URL": "redis://127.0.0.1:1/0",
+            "CRAWL_DATABASE_URL": "postgresql://127.0.0.1:1/x",
+        }
+    ended = await crawl(*command, env=env)
     assert ended.code == 1
     assert "CRAWL_ALLOW_UNSANDBOXED=1" in ended.err
 

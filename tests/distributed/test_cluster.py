@@ -106,6 +106,20 @@ async def test_i9_a_killed_worker_takes_its_browser_and_driver_along(
     await asyncio.to_thread(wait_until, lambda: dead(below), "browser and driver gone", 15)
 
 
+async def test_x45_a_worker_whose_browser_may_not_be_used_stops(cluster: Cluster, site: Site) -> None:
+    cluster.environment["CRAWL_CHROMIUM"] = str(cluster.folder / "none")
+    await asyncio.to_thread(cluster.start_api)
+    worker = cluster.start("render", "worker", "--kind", "render")
+    async with client_of(cluster) as client:
+        crawl_id = await client.browser_rendering.crawl.create(account_id="local", url=site.url, limit=1)
+        await asyncio.to_thread(worker.wait, 60)
+        answer = await client.browser_rendering.crawl.get(crawl_id, account_id="local")
+    assert answer.status == "running"
+    assert answer.finished == 0
+    assert "cannot do its work" in cluster.log_of("render")
+    del cluster.processes["render"]
+
+
 def below_browser(pid: int) -> list[psutil.Process]:
     """The driver that a worker process has started, its browser, and what that has started."""
     for process in psutil.Process(pid).children(recursive=True):

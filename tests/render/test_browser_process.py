@@ -281,22 +281,30 @@ async def test_i9_a_worker_that_is_killed_takes_its_browser_along() -> None:
 
 
 async def test_x6_a_lost_driver_is_replaced(renderers: Renderers, site: Origin) -> None:
-    hanging = Hanging()
+    """Within 5 s; and of several pages in it none is held to have brought it about."""
+    hanging = [Hanging(), Hanging()]
     site.routes |= {
-        "/hang": "<script src=/never></script>",
-        "/never": hanging,
+        "/0": "<script src=/never0></script>",
+        "/1": "<script src=/never1></script>",
+        "/never0": hanging[0],
+        "/never1": hanging[1],
         "/quick": "<title>quick</title>",
     }
     async with renderers() as renderer:
-        victim = asyncio.create_task(renderer.render(site.url("/hang")))
-        await hanging.arrived.wait()
+        victims = [
+            asyncio.create_task(renderer.render(site.url(f"/{number}"), crawl_id=f"{number}"))
+            for number in range(2)
+        ]
+        for one in hanging:
+            await one.arrived.wait()
         browser = renderer.processes()
         driver = browser[0].parent()
         assert driver is not None
         driver.kill()
-        failure = await asyncio.wait_for(victim, 5)
-        assert isinstance(failure, Failure)
-        assert (failure.code, failure.retryable) == (ErrorCode.BROWSER_CRASHED, True)
+        for failure in await asyncio.wait_for(asyncio.gather(*victims), 5):
+            assert isinstance(failure, Failure)
+            assert (failure.code, failure.retryable) == (ErrorCode.BROWSER_CRASHED, True)
+            assert failure.is_shared
         assert (await renderer.page(site.url("/quick"))).title == "quick"
         await until(lambda: dead([*browser, driver]))
 
@@ -312,6 +320,7 @@ async def test_x4_f14_a_lost_browser_is_replaced(renderers: Renderers, site: Ori
         failure = await asyncio.wait_for(victim, 5)
         assert isinstance(failure, Failure)
         assert (failure.code, failure.retryable) == (ErrorCode.BROWSER_CRASHED, True)
+        assert not failure.is_shared
         assert (await renderer.page(site.url("/quick"))).title == "quick"
         await until(lambda: dead(browser))
 
