@@ -28,14 +28,14 @@ def functions(file: Path) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def tests_of_cases() -> dict[str, list[tuple[str, str]]]:
+def named_by_case() -> dict[str, list[tuple[str, str]]]:
     """The first table: file and function of each test, by case."""
     rows = re.findall(r"^\| ([A-F][0-9]+) \| (.*?) \|", TABLE.read_text(), re.MULTILINE)
     return {case: re.findall(r"`([^`:]+)::(\w+)`", tests) for case, tests in rows}
 
 
 def test_every_case_has_a_test_that_exists() -> None:
-    found = tests_of_cases()
+    found = named_by_case()
     assert found.keys() == CASES
     for case, tests in found.items():
         assert tests, case
@@ -45,7 +45,7 @@ def test_every_case_has_a_test_that_exists() -> None:
 
 def test_every_case_has_a_defence_without_which_one_of_its_tests_fails() -> None:
     rows = re.findall(r"^\| .+ \| (`.+`) \| ([A-F0-9, ]+) \| (.+) \|$", TABLE.read_text(), re.MULTILINE)
-    known, proven = tests_of_cases(), set()
+    known, proven = named_by_case(), set()
     for files, cases, fails in rows:
         for file in re.findall(r"`([^`]+)`", files):
             assert (ROOT / file).is_file(), file

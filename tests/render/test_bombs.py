@@ -14,7 +14,7 @@ from aiohttp import web
 from crawler.model import ErrorCode, Failure, Rendered
 from tests.render.conftest import Origin, Renderers
 
-DEADLINE_SECONDS = 5.0
+DEADLINE_SECONDS = 3.0
 #: An image that nobody looks at would not be unpacked.
 DRAWN = """<canvas id=c></canvas><script>
     const draw = (image) => c.getContext('2d').drawImage(image, 0, 0, 300, 150)</script>"""
