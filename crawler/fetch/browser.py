@@ -29,6 +29,8 @@ _LAUNCH_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
 #: Followed by our process id.
 _HOME_PREFIX = "crawl-chromium-"
+#: Megabytes of young garbage that Node.js lets pile up in the driver, three times over; its own 16 are never worth it.
+_DRIVER_OPTIONS = "--max-semi-space-size=2"
 
 
 class Browser:
@@ -58,6 +60,8 @@ class Browser:
         marker = uuid4().hex
         _sweep()
         home = Path(tempfile.mkdtemp(prefix=f"{_HOME_PREFIX}{os.getpid()}-"))
+        # The driver gets our environment, and Playwright knows no other way to give Node.js an option.
+        os.environ.setdefault("NODE_OPTIONS", _DRIVER_OPTIONS)
         driver = None
         try:
             async with asyncio.timeout(_LAUNCH_SECONDS):

@@ -51,6 +51,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def bytes_in(folder: Path) -> int:
+    """The size of all files, of which some may go meanwhile."""
+    size = 0
+    for where, _, files in os.walk(folder):
+        for file in files:
+            with suppress(FileNotFoundError):
+                size += (Path(where) / file).lstat().st_size
+    return size
+
+
 class WorkerDied(Exception):
     """The worker ended before its browser ran."""
 
@@ -175,6 +185,9 @@ async def test_b3_the_environment_has_nothing_of_ours(
         assert zygotes, "all renderers are forks of these"
         for process in (main, *zygotes):
             assert "SECRET_MARKER" not in process.environ()
+        driver = main.parent()
+        assert driver is not None
+        assert driver.environ()["NODE_OPTIONS"] == "--max-semi-space-size=2"
         names = main.environ()
         assert names["HOME"].startswith(tempfile.gettempdir())
         assert {name for name in names if not name.startswith("XDG_")} <= {"PATH", "HOME", "LANG", "TZ"}
@@ -375,8 +388,9 @@ async def test_x7_a_tab_that_does_not_close_takes_its_browser_along(
     hanging = Hanging()
     site.routes |= {"/hang": hanging, "/quick": "<title>quick</title>"}
     async with renderers() as renderer:
-        victim = asyncio.create_task(renderer.render(site.url("/hang"), deadline_seconds=3))
-        await hanging.arrived.wait()
+        await renderer.page(site.url("/quick"))
+        victim = asyncio.create_task(renderer.render(site.url("/hang"), deadline_seconds=5))
+        await asyncio.wait_for(hanging.arrived.wait(), 5)
         browser = renderer.processes()
         browser[0].suspend()
         failure = await victim
@@ -417,7 +431,7 @@ async def test_f8_a_page_that_fills_its_storage_ends_with_its_browser_and_leaves
         await renderer.page(site.url("/quick"))
         filling = asyncio.create_task(renderer.render(site.url(), crawl_id="filling"))
         while not filling.done():
-            assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 16 << 20
+            assert bytes_in(folder) < 16 << 20
             await asyncio.wait([filling], timeout=0.2)
         failure = filling.result()
         assert isinstance(failure, Failure)

@@ -35,6 +35,7 @@ async def test_f11_a_page_that_holds_all_connections_holds_up_nobody(
 async def test_f1_a_page_that_burns_cpu_ends_alone(renderers: Renderers, site: Origin, burn: str) -> None:
     site.routes |= {"/burn": burn, "/quick": QUICK}
     async with renderers() as renderer:
+        await renderer.page(site.url("/quick"))
         started = time.monotonic()
         burning = asyncio.create_task(renderer.render(site.url("/burn"), deadline_seconds=6))
         process = await renderer.busy_page()

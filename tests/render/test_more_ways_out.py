@@ -265,6 +265,7 @@ async def test_f13_a_miner_on_all_cores_ends_with_its_page(renderers: Renderers,
         "/quick": "<title>quick</title>",
     }
     async with renderers() as renderer:
+        await renderer.page(site.url("/quick"), crawl_id="other")
         options = RenderOptions(wait_for_selector=SelectorWait("#never"))
         mining = asyncio.create_task(renderer.render(site.url("/mine"), options, deadline_seconds=5))
         process = await renderer.busy_page()
