@@ -16,7 +16,7 @@ from tests.engine.origin import answer, serve
 async def attempts(engine: Engine) -> int:
     """The most that any page has used up."""
     async with engine.runtime.database.read() as connection:
-        return (await connection.execute(select(func.max(urls.c.attempts)))).scalar_one()
+        return int((await connection.execute(select(func.max(urls.c.attempts)))).scalar_one())
 
 
 async def test_x45_pages_wait_for_a_browser_that_may_be_used(engines: Engines, tmp_path: Path) -> None:
