@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import click
 
-from bench import fencing, frontier, markdown_quality, memory, paging, polite, recrawl, throughput
+from bench import expiry, fencing, frontier, markdown_quality, memory, paging, polite, recrawl, throughput
 from bench.backend import Backend, open_backend
 from bench.measure import cores
 from bench.report import Check, print_checks
@@ -36,6 +36,7 @@ BENCHES: Mapping[str, Bench] = {
     "frontier": Bench("lease and finish, 10 thousand and 1 million URLs queued", 1_500, frontier.sizes),
     "fencing": Bench("what fencing and heartbeats cost", 6_000, fencing.costs),
     "paging": Bench("reading a crawl of 100 thousand records", 100_000, paging.latencies),
+    "expiry": Bench("claims while a million records are deleted", 1_000_000, expiry.claims),
     "render-memory": Bench("memory of rendering", 1_000, memory.rendering),
 }
 

@@ -23,8 +23,10 @@ from crawler.store.robots import RobotsFiles
 
 log = logging.getLogger(__name__)
 
-_DELETE_BATCHES_PER_TICK = 5
+#: Many small batches: on SQLite a claim waits for the one that is being deleted.
+_DELETE_BATCHES_PER_TICK = 25
 _SWEEP = 500
+_SWEEPS_PER_TICK = 5
 _ROBOTS_KEPT_SECONDS = 7 * 86_400.0
 
 
@@ -107,7 +109,7 @@ class Maintenance:
             deleted += batch
             if batch == 0:
                 break
-        for _ in range(_DELETE_BATCHES_PER_TICK):
+        for _ in range(_SWEEPS_PER_TICK):
             if await self.contents.sweep(batch=_SWEEP) < _SWEEP:
                 break
         deleted += await self.scheduling.delete_old_runs()
