@@ -6,6 +6,7 @@ Opened after the fork, closed in order at shutdown. A Celery task only asks it f
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -61,6 +62,8 @@ class WorkerHost:
     def open(self) -> None:
         """In the child: start the loop and open the runtime on it."""
         self.announce_stop()
+        # What was made before the fork is shared with the parent until somebody writes to it, as the collector would.
+        gc.freeze()
         # Not before the fork: siblings would share one epoll instance.
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
