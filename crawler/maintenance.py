@@ -84,7 +84,7 @@ class Maintenance:
                 ErrorCode.WORKER_LOST,
                 retry_after_seconds=0.0,
             )
-            for lease in await self.frontier.expired()
+            for lease in await self.frontier.take_over()
         ]
         for outcome in outcomes:
             await self.finisher.finish([outcome])

@@ -35,7 +35,7 @@ from crawler.store.circuits import NEXT_TRY, TRY
 from crawler.store.database import Database, now
 from crawler.store.lease_statements import ACCOUNTS_PER_CLAIM, LeaseStatements
 from crawler.store.schema import hosts, urls
-from crawler.urls import origin_of
+from crawler.urls import host_of, origin_of
 
 #: A lease that has run out is left alone so long at most, milliseconds: its holder may be ending the page just now.
 _LONGEST_GRACE_MS = 5_000
@@ -258,15 +258,22 @@ class Frontier:
             wait_ms = (await connection.execute(self._statements[kind].next_due)).scalar()
         return wait_ms is not None and wait_ms <= 0
 
-    async def expired(self, limit: int = 100) -> list[Lease]:
-        """Leases whose holder has been silent too long. Finish them: again queued, or `worker_lost`."""
-        statement = (
-            select(urls, hosts.c.name.label("host"))
-            .join_from(urls, hosts, urls.c.host_id == hosts.c.id)
-            .where(urls.c.status == UrlStatus.LEASED, urls.c.leased_until_at < now() - self._grace_ms)
-            .limit(limit)
-        )
+    async def take_over(self, limit: int = 100) -> list[Lease]:
+        """Leases whose holder has been silent too long, now held by the caller: a holder that wakes up can neither
+        extend nor finish them. Finish them: again queued, or `worker_lost`."""
+        silent = (urls.c.status == UrlStatus.LEASED) & (urls.c.leased_until_at < now() - self._grace_ms)
         async with self._database.read() as connection:
+            if (await connection.execute(select(urls.c.id).where(silent).limit(1))).first() is None:
+                return []
+        chosen = select(urls.c.id).where(silent).limit(limit).with_for_update(skip_locked=True).cte("chosen")
+        token = str(uuid4())
+        statement = (
+            update(urls)
+            .where(urls.c.id.in_(select(chosen.c.id)), silent)
+            .values(lease_token=token, leased_until_at=now() + self._lease_ms)
+            .returning(urls)
+        )
+        async with self._database.write() as connection:
             rows = (await connection.execute(statement)).all()
         return [
             Lease(
@@ -278,8 +285,8 @@ class Frontier:
                 kind=Kind(row.kind),
                 depth=row.depth,
                 attempt=row.attempts,
-                token=row.lease_token,
-                host=row.host,
+                token=token,
+                host=host_of(row.url),
                 host_id=row.host_id,
                 granted_monotonic=0.0,
                 next_fetch_at=0,

@@ -172,9 +172,11 @@ class FrontierMachine(RuleBasedStateMachine):
         self.run(self.take_back())
 
     async def take_back(self) -> None:
-        for lease in await self.store.frontier.expired():
-            row = (await self.rows())[lease.url_id]
-            assert row.leased_until_at < self.store.clock(), "a lease was taken from a worker that is there"
+        before = await self.rows()
+        for lease in await self.store.frontier.take_over():
+            until = before[lease.url_id].leased_until_at
+            assert until < self.store.clock(), "a lease was taken from a worker that is there"
+            self.tokens[lease.url_id] = lease.token
             again = lease.attempt < MAX_ATTEMPTS
             status = UrlStatus.QUEUED if again else UrlStatus.ERRORED
             await self.settle(Outcome(lease, status, "worker_lost"))

@@ -87,10 +87,13 @@ async def test_a_host_without_interval_is_handed_out_up_to_its_concurrency(store
 async def test_a_silent_worker_loses_its_lease_and_cannot_finish(store: Store) -> None:
     crawl_id = await store.create()
     lost = await store.lease_one()
-    assert await store.frontier.expired() == []
+    assert await store.frontier.take_over() == []
     await store.clock.advance(LEASE_MS + 6_000)
-    (expired,) = await store.frontier.expired()
-    assert expired.token == lost.token
+    (expired,) = await store.frontier.take_over()
+    assert expired.url_id == lost.url_id
+    # From now on, not from when it is queued again: who was told "still yours" would go on.
+    assert await store.frontier.extend([lost]) == frozenset()
+    assert await store.frontier.take_over() == []
     await store.finisher.finish([Outcome(expired, UrlStatus.QUEUED, "worker_lost")])
     taken = await store.lease_one()
     assert taken.url_id == lost.url_id
@@ -107,7 +110,7 @@ async def test_a_heartbeat_keeps_a_lease_and_tells_which_are_lost(store: Store) 
     await store.clock.advance(LEASE_MS - 1_000)
     assert await store.frontier.extend([lease]) == {lease.url_id}
     await store.clock.advance(LEASE_MS - 1_000)
-    assert await store.frontier.expired() == []
+    assert await store.frontier.take_over() == []
     await store.crawls.cancel("local", lease.crawl_id)
     assert await store.frontier.extend([lease]) == frozenset()
 
