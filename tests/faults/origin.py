@@ -18,8 +18,8 @@ ADDRESS = "127.0.0.2"
 FORBIDDEN_ADDRESS = "127.0.0.3"
 HOSTS = ("h0.test", "h1.test", "h2.test")
 #: Seconds; h1's is in its robots.txt.
-DEFAULT_DELAY = 0.2
-INTERVALS = {"h0.test": DEFAULT_DELAY, "h1.test": 0.4, "h2.test": DEFAULT_DELAY}
+DEFAULT_DELAY = 0.3
+INTERVALS = {"h0.test": DEFAULT_DELAY, "h1.test": 0.5, "h2.test": DEFAULT_DELAY}
 
 #: Linux, asm-generic/socket.h: the kernel's time of arrival of what `recvmsg` returns.
 _SO_TIMESTAMPNS = 35

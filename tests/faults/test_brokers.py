@@ -49,8 +49,8 @@ async def test_x10_x11_a_real_message_five_times_and_one_that_nobody_acknowledge
         redis.rpush(QUEUE, *[message] * 4)
         await rig.start_worker("a")
         await rig.until(lambda: len(rig.origin.pages()) > 3, "the crawl is under way")
-        # Acknowledged when it is taken: while the pump runs there is nothing that a visibility timeout could restore.
-        assert redis.hlen(UNACKED) == 0
+        # What is worked on is acknowledged: a visibility timeout could restore the one that is next, and no other.
+        assert redis.hlen(UNACKED) <= 1
         await rig.ended()
 
         # A worker that has taken a message, and dies before its child has accepted it.
