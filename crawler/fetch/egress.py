@@ -7,6 +7,7 @@ again. Nobody resolves a second time, so a name that changes its mind in between
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from ipaddress import IPv6Address, ip_address
 
 import aiohappyeyeballs
 
+from crawler.errors import Unavailable
 from crawler.fetch import upstream
 from crawler.fetch.addresses import (
     Address,
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 #: All answers of a name are judged, but no more than these are dialled.
 _MAX_ADDRESSES = 8
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 #: Hosts whose last address is remembered.
 _REMEMBERED = 10_000
 #: RFC 8305: how long one address family may hesitate before the other is tried too.
@@ -123,7 +126,10 @@ class Egress:
         return None if isinstance(addresses, Failure) else addresses[0]
 
     async def connect(self, host: str, port: int) -> socket.socket | Failure:
-        """A connected, non-blocking socket to `host`; the caller owns it. Never raises for what the network does."""
+        """A connected, non-blocking socket to `host`; the caller owns it. Never raises for what the network does.
+
+        Raises Unavailable when this process has no file descriptor left, which is no fault of the host.
+        """
         if self._upstream is not None:
             return await self._connect_through(self._upstream, host, port)
         addresses = await self.resolve(host, port)
@@ -162,6 +168,8 @@ class Egress:
                 ErrorCode.CONNECT_FAILED, f"{addresses[0]}:{port}: no connection in time", retryable=True
             )
         except OSError as error:
+            if error.errno in _NO_DESCRIPTOR:
+                raise Unavailable("This process has no file descriptor left; raise its limit.") from error
             return Failure(ErrorCode.CONNECT_FAILED, f"{addresses[0]}:{port}: {error}", retryable=True)
 
     async def _connect_through(self, proxy: upstream.Proxy, host: str, port: int) -> socket.socket | Failure:

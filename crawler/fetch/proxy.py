@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 
+from crawler.errors import Unavailable
 from crawler.fetch import forwarding
 from crawler.fetch.addresses import normal_host
 from crawler.fetch.egress import Egress
@@ -117,9 +118,10 @@ class Listener:
                 self.refused += 1
                 return
             await self._forward(reader, writer)
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            # Either end went away, the browser never said what it wanted, or the connection was cut. Nobody awaits
-            # this task but `cut`, and a cancelled one would be logged as an error by asyncio.
+        except (OSError, TimeoutError, Unavailable, asyncio.CancelledError):
+            # Either end went away, there is no descriptor for the far one, the browser never said what it wanted, or
+            # the connection was cut. Nobody awaits this task but `cut`, and a cancelled one would be logged as an error
+            # by asyncio.
             pass
         finally:
             self._connections.discard(task)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from tests.cli.origin import Chain, serving_pages
-from tests.cli.process import crawl, end_of, interrupt, read_until, running
+from tests.cli.origin import Chain, serving, serving_pages
+from tests.cli.process import ROOT, crawl, end_of, interrupt, read_until, running
 
 STATIC = ("--no-render", "--source", "links", "--limit", "100")
 
@@ -246,3 +248,36 @@ async def test_root_does_not_render_unless_told_so(chain: Chain, env: dict[str, 
     assert "must not run as root" in ended.err
     assert "--no-render" in ended.err
     assert not chain.requests
+
+
+async def test_x35_pages_wait_while_no_file_descriptor_is_left(env: dict[str, str], tmp_path: Path) -> None:
+    """Eighty connections at once, of which there are not even fifty: no page fails and the host is not to blame."""
+    pages, held = 80, 20
+    waiting: set[str] = set()
+    enough = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path not in ("/", "/robots.txt"):
+            waiting.add(request.path)
+            if len(waiting) >= held:
+                enough.set()
+            await enough.wait()
+        links = "".join(f"<a href='/{number}'>x</a>" for number in range(pages))
+        return web.Response(
+            text=links, content_type="text/html", status=404 if "robots" in request.path else 200
+        )
+
+    async with serving(answer) as url:
+        limit = 'ulimit -n 70; exec "$0" -m cli run "$@"'
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", limit, sys.executable, url, *STATIC, "-o", str(tmp_path / "out.jsonl")),
+            cwd=ROOT,
+            env={**env, "CRAWL_STATIC_SLOTS": "100", "CRAWL_HOST_CONCURRENCY": "100"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        ended = await end_of(process)
+    assert ended.code == 0, ended.err
+    records = read_lines(tmp_path / "out.jsonl")
+    assert [record["status"] for record in records] == ["completed"] * (pages + 1)
+    assert "no file descriptor left" in ended.err
