@@ -101,15 +101,18 @@ class FrontierMachine(RuleBasedStateMachine):
         self.mine.append(crawl_id)
         return crawl_id
 
-    @rule(target=leases, slots=st.integers(1, 4))
-    def lease(self, slots: int) -> MultipleResults[Lease]:
+    @rule(
+        target=leases, slots=st.integers(1, 4), after_ms=st.sampled_from((0, INTERVAL_MS // 2, INTERVAL_MS))
+    )
+    def lease(self, slots: int, after_ms: int) -> MultipleResults[Lease]:
+        self.wait(after_ms)
         return multiple(*self.run(self.take(slots)))
 
     @rule(target=leases, slots=st.integers(1, 4))
     def lease_anew(self, slots: int) -> MultipleResults[Lease]:
         """All workers have been silent for long; what they had goes to others."""
         self.expire(LEASE_MS + 6_000)
-        return self.lease(slots)
+        return self.lease(slots, 0)
 
     async def take(self, slots: int) -> tuple[Lease, ...]:
         before = await self.rows()
