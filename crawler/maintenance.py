@@ -24,7 +24,7 @@ from crawler.store.robots import RobotsFiles
 log = logging.getLogger(__name__)
 
 #: Many small batches: on SQLite a claim waits for the one that is being deleted.
-_DELETE_BATCHES_PER_TICK = 25
+_DELETE_BATCHES_PER_TICK = 50
 _SWEEP = 500
 _SWEEPS_PER_TICK = 5
 _ROBOTS_KEPT_SECONDS = 7 * 86_400.0

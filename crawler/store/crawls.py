@@ -288,7 +288,7 @@ class Crawls:
         async with self._database.read() as connection:
             return list((await connection.execute(statement)).scalars())
 
-    async def delete_expired(self, *, batch: int = 200) -> int:
+    async def delete_expired(self, *, batch: int = 100) -> int:
         """Delete up to `batch` URLs of crawls past their retention, then the crawls that are empty. Returns how
         many rows went; call again until 0. Small batches, so that no claim waits behind a long transaction."""
         expired = (
