@@ -74,7 +74,7 @@ test: setup-test ## run every test on real Postgres, Redis and Chromium
 	@$(UNSANDBOXED); $(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-fast: .venv/.dev ## run the tests that need neither browser nor servers
-	@$(BIN)/pytest $(PARALLEL) --numprocesses 2 -m "not browser and not servers and not netns and not slow" $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) -m "not browser and not servers and not netns and not slow" $(ARGS)
 
 chaos: setup-test ## break whole deployments: every fault, then SEEDS=50 random runs (over a minute each)
 	@$(UNSANDBOXED); CRAWL_CHAOS_SEEDS=$${SEEDS:-3} $(BIN)/pytest -m chaos --timeout 900 tests/faults $(ARGS)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from crawler.store.migrate import upgrade_async
@@ -23,6 +24,10 @@ SLOW_FOLDERS = {"cli", "distributed", "engine", "faults", "netns", "origins", "r
 SLOW_FIXTURES = {"own_server", "each_server"}
 #: A test that asks for one of these, however indirectly, is left out of `make test-fast`.
 SERVER_FIXTURES = {"postgres_server", "postgres_url", "database_url", "redis_server", "redis_url"}
+
+# How long an example takes is the machine's business: time is measured in `bench/`.
+settings.register_profile("crawl")
+settings.load_profile("crawl")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -65,7 +65,7 @@ INLINE = st.recursive(
 
 
 @given(st.lists(INLINE, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_paragraph_gives_its_text_back(parts: list[str]) -> None:
     html = f"<p>{''.join(parts)}</p>"
     assert characters(rendered(converter("builtin")(html))) == characters(html)
@@ -87,7 +87,7 @@ BLOCKS = st.recursive(
 
 
 @given(st.lists(BLOCKS, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_blocks_lose_no_text(parts: list[str]) -> None:
     html = "".join(parts)
     for name in CONVERTERS:
@@ -95,7 +95,7 @@ def test_any_blocks_lose_no_text(parts: list[str]) -> None:
 
 
 @given(TEXT)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_plain_text_is_neither_changed_nor_taken_for_markup(text: str) -> None:
     escaped = text.replace("&", "&amp;").replace("<", "&lt;")
     html = f"<p>x</p><p>{escaped}</p>"
@@ -103,7 +103,7 @@ def test_plain_text_is_neither_changed_nor_taken_for_markup(text: str) -> None:
 
 
 @given(st.lists(TEXT, min_size=1, max_size=4), st.lists(TEXT, min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_cell_stays_in_its_cell(first: list[str], second: list[str]) -> None:
     rows = [first, [*second, *[""] * len(first)][: len(first)]]
     cells = [

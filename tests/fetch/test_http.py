@@ -416,7 +416,7 @@ async def test_a_cancelled_fetch_closes_its_connection(site: Origin) -> None:
             await running
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     noise=st.binary(max_size=300),
     start=st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]),
