@@ -8,7 +8,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crawler import urls
 from crawler.address_turns import AddressTurns
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 #: Hosts remembered per process.
 _REMEMBERED = 10_000
-#: A request that leaves later than this after the start of its turn moves the host's next turn.
+#: A request that leaves later than this after the start of its turn moves the host's next turn first.
 _LATE_SECONDS = 0.02
 #: The part of the interval in which a turn must be used. Nobody else gets the host's next turn before the whole of it
 #: has passed, and the rest is there to move that turn.
@@ -47,7 +47,7 @@ class Turns:
     """Keeps requests to one host apart by what was really sent, not by what was planned.
 
     A busy machine may send one request late and the next one on time. Within this process the moment of sending is
-    known exactly; others learn of a late one from the database, before the host's next turn. Close it.
+    known exactly; others learn of a late one from the database, before it leaves. Close it.
     """
 
     def __init__(
@@ -68,6 +68,8 @@ class Turns:
         self._turns: dict[str, _Turn] = {}
         #: By id of the host: when its next turn begins, by this process's clock.
         self._late: dict[int, float] = {}
+        #: Whether the database knows of all that is in `_late`.
+        self._told: asyncio.Future[bool] | None = None
         self._moving: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -84,9 +86,8 @@ class Turns:
             self._sent.popitem(last=False)
         turn = self._turns.pop(host, None)
         if turn is not None and now - turn.ends > _LATE_SECONDS:
-            self._late[turn.host_id] = now + turn.interval_seconds
-            if self._moving is None or self._moving.done():
-                self._moving = asyncio.create_task(self._move(), name="move turns")
+            # Later than was told, by what it took to tell: that is told when it has left.
+            self._tell(turn, now)
 
     async def enter(self, lease: Lease) -> bool:
         """Wait for a turn at the address of the lease's host; False: hand the lease back."""
@@ -96,7 +97,7 @@ class Turns:
         """Wait until the lease's request may leave: at once, or at the host's next turn if its own has passed.
 
         Handing the lease back instead could go on for ever where opening a page takes longer than the interval.
-        Raises LeaseLost when this process has slept past its lease.
+        Raises LeaseLost when this process has slept past its lease, Unavailable when nobody can be told of a late one.
         """
         if lease.interval_ms == 0:
             if self._monotonic() - lease.granted_monotonic > self._lease_seconds / 2:
@@ -114,10 +115,10 @@ class Turns:
         if self._monotonic() - began > _USABLE * interval:
             await self._wait_for_host(lease, lease.host)
         else:
-            self._turns[lease.host] = _Turn(lease.host_id, began, interval)
+            await self._use(lease.host, _Turn(lease.host_id, began, interval))
 
     async def wait_for_next(self, lease: Lease, url: str) -> None:
-        """Take one more turn, at the host of a URL, for the work on this lease, and wait for it. Raises LeaseLost."""
+        """Take one more turn, at the host of a URL, for the work on this lease, and wait for it. Raises like `take`."""
         # First the address: its turns may be late by what the host's takes, but not the other way round.
         await self._addresses.wait_for_next(url)
         await self._wait_for_host(lease, urls.host_of(url))
@@ -131,14 +132,35 @@ class Turns:
             await asyncio.sleep(place.wait_seconds)
             await self._keep_apart(host, place.interval_seconds)
             ends = asked_at + place.wait_seconds + room_seconds
-            self._turns[host] = _Turn(place.host_id, ends, place.interval_seconds)
+            turn = _Turn(place.host_id, ends, place.interval_seconds)
             late_seconds = self._monotonic() - ends
             if late_seconds <= max(_LATE_SECONDS, _USABLE * place.interval_seconds):
-                return
+                break
             # The database is slow, the machine is busy, or the process was paused: the turn is gone, and perhaps
             # the lease too.
             await self._check(lease)
             room_seconds = min(2 * (room_seconds + late_seconds), _MOST_ROOM_SECONDS)
+        await self._use(host, turn)
+
+    async def _use(self, host: str, turn: _Turn) -> None:
+        """The request leaves now. If that is late the others have to know first: a process that is cut off from the
+        database, or dies, can tell nobody afterwards."""
+        now = self._monotonic()
+        if now - turn.ends > _LATE_SECONDS:
+            if not await asyncio.shield(self._tell(turn, now)):
+                raise Unavailable
+            turn = replace(turn, ends=now)
+        self._turns[host] = turn
+
+    def _tell(self, turn: _Turn, now: float) -> asyncio.Future[bool]:
+        """Let the host's next turn begin an interval from now. The answer is whether the database knows."""
+        self._late[turn.host_id] = now + turn.interval_seconds
+        if self._told is None:
+            self._told = asyncio.get_running_loop().create_future()
+        told = self._told
+        if self._moving is None or self._moving.done():
+            self._moving = asyncio.create_task(self._move(), name="move turns")
+        return told
 
     async def _keep_apart(self, host: str, interval_seconds: float) -> None:
         """Wait out what is left of the interval since this process's last request to the host."""
@@ -147,14 +169,19 @@ class Turns:
             await asyncio.sleep(early)
 
     async def _move(self) -> None:
-        """Move the next turns of hosts whose requests were late, all that have gathered at once."""
-        while self._late:
+        """Move the next turns of hosts whose requests are late, all that have gathered at once."""
+        while self._told is not None:
             late, self._late = self._late, {}
+            told, self._told = self._told, None
+            is_known = False
             try:
                 now = self._monotonic()
                 await self._hosts.hold_back({host_id: at - now for host_id, at in late.items()})
+                is_known = True
             except Unavailable as error:
                 log.warning("late turns are not known to others: %s", error.message)
+            finally:
+                told.set_result(is_known)
 
     async def _check(self, lease: Lease) -> None:
         if not await self._frontier.extend([lease]):
