@@ -36,7 +36,13 @@ async def test_changes_between_two_crawls(each_server: Server, site: Origin) -> 
     lay_out(
         site, home=html("/a", "/b", "/c"), a=text("High. Served 12:00:01."), b=text("Low"), c=text("Slack")
     )
-    crawl = {"url": site.url(), "limit": 10, "formats": ["markdown"], "maxAge": 0}
+    crawl = {
+        "url": site.url(),
+        "limit": 10,
+        "formats": ["markdown"],
+        "maxAge": 0,
+        "markdownOptions": {"frontMatter": False},
+    }
     first = (await each_server.crawl(**crawl))["id"]
     alone = await get_changes(each_server, first)
     assert alone["against"] is None
