@@ -255,6 +255,7 @@ async def test_c27_a_cursor_of_another_crawl_gets_no_foreign_record(server: Serv
     assert (await server.read(second["id"], f"?cursor={cursor}"))["records"] == []
 
 
+@pytest.mark.slow
 async def test_f38_f39_a_page_is_cut_by_its_size(tmp_path: Path, site: Origin) -> None:
     big = html(body="x" * 3_000_000)
     lay_out(site, home=html("/a", "/b", "/c", "/d", "/e"), a=big, b=big, c=big, d=big, e=big)
@@ -338,6 +339,7 @@ async def test_f43_an_error_page_is_kept(each_server: Server, site: Origin) -> N
     assert record["message"]
 
 
+@pytest.mark.slow
 async def test_f44_a_refused_connection_has_no_metadata(server: Server, site: Origin) -> None:
     site.routes = {"/robots.txt": ROBOTLESS, "/": html("/gone"), "*": _hang_up}
     result = await server.crawl(url=site.url(), source="links")

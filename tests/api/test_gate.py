@@ -247,6 +247,7 @@ async def test_c5_no_body_at_all_is_refused(server: Server) -> None:
     assert (answer.status_code, code(answer)) == (400, 400)
 
 
+@pytest.mark.slow
 async def test_c32_every_route_but_a_few_needs_a_token(server: Server) -> None:
     routes = [(prefix, route) for prefix in PREFIXES for route in crawls.router.routes]
     routes += [("", route) for route in health.router.routes]
@@ -343,6 +344,7 @@ async def test_c34_the_database_holds_no_token(tenants: Tenants) -> None:
     assert servers["a"].token[-43:] not in repr(listed)
 
 
+@pytest.mark.slow
 async def test_c35_many_wrong_tokens_from_one_address_get_429(tmp_path: Path) -> None:
     async with serving(settings(tmp_path, failed_logins_per_minute=5)) as server:
         wrong = replace(server, token="wrong")

@@ -121,6 +121,7 @@ def test_failures_count_against_an_address_or_a_site(address: str, network: str)
     assert network_of(address) == network
 
 
+@pytest.mark.slow
 async def test_g4_posts_without_end_are_refused_and_leave_nothing_behind(
     tmp_path: Path, endless_seed: str
 ) -> None:

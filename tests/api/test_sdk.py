@@ -157,6 +157,7 @@ async def test_f51_an_unknown_crawl_is_a_not_found_error(sdk: AsyncCloudflare) -
         assert caught.value.errors[0].message == "Crawl job not found"
 
 
+@pytest.mark.slow
 async def test_f75_the_sdk_waits_and_succeeds_after_429(tmp_path: Path) -> None:
     async with serving(settings(tmp_path, rate_limit_per_second=1)) as server:
         base = f"{server.origin}/client/v4"

@@ -66,6 +66,7 @@ INLINE = st.recursive(
 
 @given(st.lists(INLINE, min_size=1, max_size=4))
 @settings(max_examples=300)
+@pytest.mark.slow
 def test_any_paragraph_gives_its_text_back(parts: list[str]) -> None:
     html = f"<p>{''.join(parts)}</p>"
     assert characters(rendered(converter("builtin")(html))) == characters(html)
@@ -88,6 +89,7 @@ BLOCKS = st.recursive(
 
 @given(st.lists(BLOCKS, min_size=1, max_size=4))
 @settings(max_examples=300)
+@pytest.mark.slow
 def test_any_blocks_lose_no_text(parts: list[str]) -> None:
     html = "".join(parts)
     for name in CONVERTERS:

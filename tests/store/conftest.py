@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -134,15 +135,23 @@ def completed(lease: Lease, *links: str) -> Outcome:
     )
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty, migrated database of SQLite, to be copied: all migrations take longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "crawl.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, migrated_file: Path, tmp_path: Path) -> str:
     """The URL of an empty, migrated database."""
     if request.param == "postgres":
         url: str = request.getfixturevalue("database_url")
         return url
-    url = f"sqlite:///{tmp_path / 'crawl.db'}"
-    upgrade(url)
-    return url
+    path = tmp_path / "crawl.db"
+    shutil.copyfile(migrated_file, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

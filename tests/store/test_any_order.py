@@ -49,6 +49,7 @@ def bound(store_url: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("bound")
+@pytest.mark.slow
 def test_invariants_hold_in_any_order_of_calls() -> None:
     run_state_machine_as_test(FrontierMachine, settings=EXAMPLES)
 

@@ -158,6 +158,7 @@ async def test_a_late_request_holds_the_next_one_back(store: Store) -> None:
     assert len((await store.frontier.lease(Kind.STATIC, 1)).leases) == 1
 
 
+@pytest.mark.slow
 async def test_no_url_is_forgotten_between_parking_and_queueing(store: Store) -> None:
     """Leases that find hosts empty race with pages that queue links for them."""
     crawl_id = await store.create(limit=60)
