@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.distributed.conftest import ROOT
+from tests.faults.deployment import make_cluster
 from tests.faults.evidence import install_audit
 from tests.faults.origin import Origin
-from tests.faults.rig import Rig, make_cluster
+from tests.faults.rig import Rig
 from tests.servers import free_port
 
 

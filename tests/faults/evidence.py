@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -61,12 +63,22 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """A row of `crawls` at the end; `counters` by status of records."""
+    """A row of `crawls` at the end; `counters` by status of records, times in milliseconds since the epoch."""
 
     id: str
     status: str
     url_limit: int
     counters: Mapping[str, int]
+    seed_url: str = ""
+    fingerprint: str = ""
+    parent_id: str | None = None
+    #: That of a crawl of a schedule is the schedule's id.
+    request_hash: str = ""
+    created_at: int = 0
+    ended_at: int | None = None
+    #: Seconds.
+    max_age: float = 0.0
+    incremental: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,54 @@ class Walk:
     total: int
     finished: int
     records: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A row of `schedules` at the end, of an interval. Times and durations are milliseconds."""
+
+    id: str
+    interval: int
+    #: Intervals are counted from here.
+    anchor_at: int
+    end_at: int
+    next_due_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of `schedule_runs` at the end."""
+
+    id: int
+    schedule_id: str
+    due_at: int
+    is_manual: bool
+    status: str
+    reason: str
+    crawl_id: str | None
+    decided_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What a client asked for when it let an ended crawl go on."""
+
+    parent_id: str
+    #: `retry` or `continue`.
+    how: str
+    #: Of all pages of the line, where it goes on.
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a client was told about the changes since the crawl before, from all pages of the answer."""
+
+    crawl_id: str
+    against: str | None
+    counts: Mapping[str, int]
+    #: URL and status.
+    pages: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -100,6 +160,18 @@ class Evidence:
     canary_hits: int = 0
     #: Where a secret of a crawl was found.
     leaks: Sequence[str] = ()
+    schedules: Sequence[Schedule] = ()
+    runs: Sequence[Run] = ()
+    #: Ids of schedules, and of runs, that were answered to a POST.
+    accepted_schedules: frozenset[str] = frozenset()
+    accepted_runs: frozenset[int] = frozenset()
+    #: What a client read of the runs of a schedule, oldest reading first: run ids and what was said of each.
+    histories: Sequence[tuple[str, Mapping[int, Mapping[str, Any]]]] = ()
+    #: Due times that are decided later than so many milliseconds may be given up.
+    grace: int = 0
+    #: By the child's id.
+    children: Mapping[str, Child] = field(default_factory=dict)
+    comparisons: Sequence[Comparison] = ()
 
 
 async def install_audit(database_url: str) -> None:
@@ -121,20 +193,42 @@ async def read_rows(database_url: str) -> Evidence:
             Change(**dict(row))
             for row in await connection.fetch(f"SELECT {CHANGE_COLUMNS} FROM audit ORDER BY id")
         ]
+        schedules = [_schedule_of(row) for row in await connection.fetch("SELECT * FROM schedules")]
+        runs = [Run(**dict(row)) for row in await connection.fetch("SELECT * FROM schedule_runs ORDER BY id")]
     finally:
         await connection.close()
-    return Evidence(crawls=crawls, urls=urls, changes=changes)
+    return Evidence(crawls=crawls, urls=urls, changes=changes, schedules=schedules, runs=runs)
 
 
 def crawl_of(row: Any) -> Crawl:
     """A row of `crawls`, of either database."""
     counters = ("queued", "completed", "errored", "disallowed", "skipped", "cancelled")
-    return Crawl(row["id"], row["status"], row["url_limit"], {name: row[name] for name in counters})
+    options = json.loads(row["options"])
+    return Crawl(
+        row["id"],
+        row["status"],
+        row["url_limit"],
+        {name: row[name] for name in counters},
+        row["seed_url"],
+        row["fingerprint"],
+        row["parent_id"],
+        row["request_hash"],
+        row["created_at"],
+        row["ended_at"],
+        options["maxAge"],
+        options["incremental"],
+    )
 
 
 def url_of(row: Any) -> Url:
     """A row of `urls`, of either database."""
     return Url(row["id"], row["crawl_id"], row["role"], row["url"], row["status"])
+
+
+def _schedule_of(row: Any) -> Schedule:
+    rule = json.loads(row["rule"])
+    end_at = round(datetime.fromisoformat(rule["endAt"]).timestamp() * 1000)
+    return Schedule(row["id"], rule["intervalSeconds"] * 1000, row["anchor_at"], end_at, row["next_due_at"])
 
 
 async def find_in_rows(database_url: str, text: str) -> list[str]:

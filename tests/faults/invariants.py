@@ -7,7 +7,7 @@ I4  a fetch per lease at most, three counted attempts          I11 a cancelled c
 I5  a host is left alone for its interval                      I12 what a client has read does not un-happen
 I6  no connection to a forbidden address
 
-I9 (no process is left behind) is checked where the processes are.
+I9 (no process is left behind) is checked where the processes are. I13 to I16 are in `recrawls.py`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any
-from urllib.parse import urlsplit
 
-from tests.faults.evidence import Change, Evidence, Url, Walk
+from tests.faults.evidence import Change, Evidence, Walk
+from tests.faults.leases import TOLERANCE_SECONDS, Leases, changes_by_url
 from tests.faults.origin import Request
+from tests.faults.recrawls import violations_of_recrawls
 
 TERMINAL = frozenset({"completed", "errored", "disallowed", "skipped", "cancelled"})
 _MAX_ATTEMPTS = 3
-_TOLERANCE_SECONDS = 0.02
 _CANCEL_SECONDS = 15.0
 
 
@@ -40,6 +40,7 @@ def violations(evidence: Evidence) -> list[str]:
         *(f"I8 a secret is in {place}" for place in evidence.leaks),
         *_cancelled_are_left_alone(evidence),
         *_histories(evidence),
+        *violations_of_recrawls(evidence),
         *(f"API {answer}" for answer in evidence.bad_answers),
     ]
 
@@ -52,7 +53,7 @@ def _urls_end_once(evidence: Evidence) -> Iterator[str]:
     names = Counter((url.crawl_id, url.role, url.url) for url in evidence.urls)
     yield from (f"I1 {key} is there {count} times" for key, count in names.items() if count > 1)
     yield from (f"I1 {url.url} is still {url.status}" for url in evidence.urls if url.status not in TERMINAL)
-    for url_id, changes in _by_url(evidence).items():
+    for url_id, changes in changes_by_url(evidence).items():
         endings = [change for change in changes if change.became in TERMINAL]
         if len(endings) > 1:
             yield f"I1 URL {url_id} ended {len(endings)} times"
@@ -93,44 +94,22 @@ def _crawls_end_and_add_up(evidence: Evidence) -> Iterator[str]:
 
 
 def _fetches(evidence: Evidence) -> Iterator[str]:
-    by_url = _by_url(evidence)
-    asked = Counter((request.host, request.path) for request in evidence.requests)
-    for url in evidence.urls:
-        if url.role != "page":
-            continue
-        changes = by_url[url.id]
-        leases = sum(change.became == "leased" for change in changes)
-        given_back = sum(change.given_back for change in changes)
-        fetched = asked[_place(url)]
+    pages = Leases(evidence)
+    for where, rows in pages.rows.items():
+        leases = 0
+        for url in rows:
+            changes = pages.changes[url.id]
+            mine = sum(change.became == "leased" for change in changes)
+            given_back = sum(change.given_back for change in changes)
+            if mine - given_back > _MAX_ATTEMPTS:
+                yield f"I4 {url.url} had {mine - given_back} attempts"
+            leases += mine
+        fetched = len(pages.requests_at(where))
         if fetched > leases:
-            yield f"I4 {url.url} was fetched {fetched} times in {leases} leases"
-        if leases - given_back > _MAX_ATTEMPTS:
-            yield f"I4 {url.url} had {leases - given_back} attempts"
-    yield from _fetches_without_lease(evidence, by_url)
-
-
-def _fetches_without_lease(evidence: Evidence, by_url: Mapping[int, list[Change]]) -> Iterator[str]:
-    """Who asks for a page holds its lease at that moment; after a cancel I11 allows some seconds more."""
-    urls = {_place(url): url for url in evidence.urls if url.role == "page"}
-    for request in evidence.requests:
-        url = urls.get((request.host, request.path))
-        if url is None:
-            continue
-        held = False
-        for change in by_url[url.id]:
-            if change.at > request.at + _TOLERANCE_SECONDS:
-                break
-            if change.became == "leased":
-                held = change.actor == request.actor
-            elif change.became != "cancelled" and change.at < request.at - _TOLERANCE_SECONDS:
-                held = False
-        if not held:
-            yield f"I4 {request.actor} asked for {request.path} at {request.at:.3f} without a lease"
-
-
-def _place(url: Url) -> tuple[str, str]:
-    parts = urlsplit(url.url)
-    return parts.hostname or "", parts.path
+            yield f"I4 {rows[0].url} was fetched {fetched} times in {leases} leases"
+        for request in pages.requests_at(where):
+            if not pages.holders(request):
+                yield f"I4 {request.actor} asked for {request.path} at {request.at:.3f} without a lease"
 
 
 def _intervals(evidence: Evidence) -> Iterator[str]:
@@ -142,7 +121,7 @@ def _intervals(evidence: Evidence) -> Iterator[str]:
         for earlier, later in pairwise(sorted(requests, key=attrgetter("at"))):
             if earlier.path == "/robots.txt":
                 continue  # its Crawl-delay is not known before it is read
-            if later.at - earlier.at < interval - _TOLERANCE_SECONDS:
+            if later.at - earlier.at < interval - TOLERANCE_SECONDS:
                 yield (
                     f"I5 {host}: {later.path} of {later.actor} came {later.at - earlier.at:.3f} s after "
                     f"{earlier.path} of {earlier.actor} at {earlier.at:.3f}, the interval is {interval}"
@@ -150,12 +129,14 @@ def _intervals(evidence: Evidence) -> Iterator[str]:
 
 
 def _cancelled_are_left_alone(evidence: Evidence) -> Iterator[str]:
-    crawl_of = {_place(url): url.crawl_id for url in evidence.urls}
+    pages = Leases(evidence)
     for request in evidence.requests:
-        cancelled_at = evidence.cancelled_at.get(crawl_of.get((request.host, request.path), ""))
-        if cancelled_at is not None and request.at > cancelled_at + _CANCEL_SECONDS:
-            late = request.at - cancelled_at
-            yield f"I11 {request.path} was asked for {late:.1f} s after its crawl was cancelled"
+        # Where other crawls have the page, too, it is asked for in the name of the last one that may.
+        late = [
+            request.at - evidence.cancelled_at.get(url.crawl_id, request.at) for url in pages.holders(request)
+        ]
+        if late and min(late) > _CANCEL_SECONDS:
+            yield f"I11 {request.path} was asked for {min(late):.1f} s after its crawl was cancelled"
 
 
 def _histories(evidence: Evidence) -> Iterator[str]:
@@ -190,10 +171,3 @@ def _unhappened(earlier: Walk, later: Walk) -> Iterator[str]:
 
 def _is_final(record: Mapping[str, Any]) -> bool:
     return record["status"] in TERMINAL
-
-
-def _by_url(evidence: Evidence) -> Mapping[int, list[Change]]:
-    by_url: dict[int, list[Change]] = defaultdict(list)
-    for change in evidence.changes:
-        by_url[change.url_id].append(change)
-    return by_url

@@ -8,15 +8,16 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.faults.origin import HOSTS
-from tests.faults.rig import LEASE_SECONDS, Rig
+from tests.faults.deployment import LEASE_SECONDS
+from tests.faults.recrawler import Recrawler
+from tests.faults.rig import Rig
 from tests.servers import Server
 
 WORKERS = ("a", "b")
+SCHEDULERS = ("one", "two")
 
 
 class Nemesis:
@@ -30,18 +31,17 @@ class Nemesis:
         self._redis = redis
         self.done: list[str] = []
 
-    async def run(self, seconds: float) -> None:
-        """Break things for so long. In the end everything is whole again."""
+    async def run(self, seconds: float, recrawler: Recrawler) -> None:
+        """Break things for so long, while `recrawler` starts crawls. In the end everything is whole again."""
         ends_at = time.monotonic() + seconds
         faults = self._faults()
-        async with httpx.AsyncClient(headers=self._rig.poller.headers, timeout=30) as client:
-            while time.monotonic() < ends_at:
-                await asyncio.sleep(self._random.uniform(0.5, 2.0))
-                name = self._random.choice(list(faults))
-                self.done.append(name)
-                await faults[name]()
-                if len(self._rig.accepted) < seconds / 6:
-                    await self._post(client)
+        while time.monotonic() < ends_at:
+            await asyncio.sleep(self._random.uniform(0.5, 2.0))
+            name = self._random.choice(list(faults))
+            self.done.append(name)
+            await faults[name]()
+            await recrawler.step(most=round(seconds / 5))
+            await self._rig.read_all_crawls()
         for relay in (*self._rig.databases.values(), *self._rig.brokers.values()):
             relay.pass_on()
 
@@ -51,6 +51,8 @@ class Nemesis:
             "kill a worker": self._kill_worker,
             "stop a worker": self._stop_worker,
             "pause a worker": self._pause_worker,
+            "kill a scheduler": self._kill_scheduler,
+            "pause a scheduler": self._pause_scheduler,
             "restart Redis": self._restart_redis,
             "empty Redis": self._empty_redis,
             "hold the broker": self._hold_broker,
@@ -68,12 +70,7 @@ class Nemesis:
         return self._random.choice(WORKERS)
 
     def _process(self) -> str:
-        return self._random.choice((*WORKERS, "api"))
-
-    async def _post(self, client: httpx.AsyncClient) -> None:
-        await self._rig.try_post(
-            client, host=self._random.choice(HOSTS), size=self._random.choice((3, 10, 25))
-        )
+        return self._random.choice((*WORKERS, *SCHEDULERS, "api"))
 
     async def _kill_child(self) -> None:
         self._rig.kill_children(self._worker())
@@ -89,7 +86,17 @@ class Nemesis:
         await self._rig.start_worker(name, wait=False)
 
     async def _pause_worker(self) -> None:
-        name = self._worker()
+        await self._pause(self._worker())
+
+    async def _kill_scheduler(self) -> None:
+        name = self._random.choice(SCHEDULERS)
+        await asyncio.to_thread(self._rig.cluster.kill, name)
+        await self._rig.start_scheduler(name)
+
+    async def _pause_scheduler(self) -> None:
+        await self._pause(self._random.choice(SCHEDULERS))
+
+    async def _pause(self, name: str) -> None:
         self._rig.signal_tree(name, signal.SIGSTOP)
         await asyncio.sleep(self._random.uniform(0.2, 2.5) * LEASE_SECONDS)
         self._rig.signal_tree(name, signal.SIGCONT)
@@ -124,7 +131,7 @@ class Nemesis:
         self._rig.databases[self._process()].cut_commits(self._random.randint(1, 5))
 
     async def _hold_database(self) -> None:
-        relay = self._rig.databases[self._worker()]
+        relay = self._rig.databases[self._random.choice((*WORKERS, *SCHEDULERS))]
         relay.hold()
         await asyncio.sleep(self._random.uniform(0.2, 2.0) * LEASE_SECONDS)
         relay.pass_on()
@@ -139,6 +146,8 @@ class Nemesis:
         self._rig.databases[self._process()].reset()
 
     async def _cancel(self) -> None:
-        running = [crawl for crawl in self._rig.accepted if self._rig.poller.status(crawl) == "running"]
+        running = [
+            crawl for crawl in self._rig.poller.crawl_ids if self._rig.poller.status(crawl) == "running"
+        ]
         if running:
             await self._rig.cancel(self._random.choice(running))

@@ -1,7 +1,8 @@
 """An origin that knows exactly when each request reached this machine, however busy the machine is.
 
 Its pages are binary trees: `/<tag>/<size>/<n>` is page n of a tree of `size` pages and links to 2n+1 and 2n+2. Page 0
-of every tree also links to a page that redirects to an address that nobody may connect to.
+of every tree also links to a page that redirects to an address that nobody may connect to. Each page has an edition,
+0 at first, that its text and its ETag tell; who asks about the one that is in force gets a 304.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
@@ -23,16 +25,28 @@ INTERVALS = {"h0.test": DEFAULT_DELAY, "h1.test": 0.5, "h2.test": DEFAULT_DELAY}
 
 #: Linux, asm-generic/socket.h: the kernel's time of arrival of what `recvmsg` returns.
 _SO_TIMESTAMPNS = 35
+#: Stands in a page once per edition. No number: changes of those may mean nothing (`crawler/changes.py`).
+_EDITED = "edited"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `at` is seconds since the epoch when the kernel received it, `actor` who sent it."""
+    """One request; `at` is seconds since the epoch when the kernel received it, `actor` who sent it.
+
+    `edition` is the page's at that moment, `known` the one that was asked about, None: the page was asked for in full.
+    """
 
     at: float
     host: str
     path: str
     actor: str
+    edition: int = 0
+    known: int | None = None
+
+
+def edition_of(html: str) -> int:
+    """The edition of a page, by its text."""
+    return html.count(_EDITED)
 
 
 class Origin:
@@ -47,6 +61,8 @@ class Origin:
         self.retry_after: int | None = None
         #: Stands at the end of every page.
         self.padding = ""
+        #: By path.
+        self._editions: Counter[str] = Counter()
         #: Page numbers that get no answer.
         self._held: set[str] = set()
         self._may_answer = threading.Condition()
@@ -88,6 +104,10 @@ class Origin:
     def url(self, host: str, tag: str, size: int) -> str:
         """The root of a tree that no other crawl has."""
         return f"http://{host}:{self.port}/{tag}/{size}/0"
+
+    def edit(self, path: str) -> None:
+        """From now on the page is another one."""
+        self._editions[path] += 1
 
     def hold_next(self, number: str) -> None:
         """Do not answer pages of this number until `release`."""
@@ -148,7 +168,10 @@ class Origin:
         path = text.split(" ", 2)[1]
         headers = dict(line.lower().split(": ", 1) for line in text.split("\r\n")[1:] if ": " in line)
         host = headers["host"].partition(":")[0]
-        self.requests.append(Request(at, host, path, headers["user-agent"].partition(" ")[2]))
+        edition = self._editions[path]
+        etag = headers.get("if-none-match")
+        known = None if etag is None else int(etag.strip('"'))
+        self.requests.append(Request(at, host, path, headers["user-agent"].partition(" ")[2], edition, known))
         with self._may_answer:
             self._may_answer.wait_for(lambda: path.rpartition("/")[2] not in self._held)
         if path == "/robots.txt":
@@ -163,12 +186,17 @@ class Origin:
         if self.status != 200:
             extra = "" if self.retry_after is None else f"Retry-After: {self.retry_after}\r\n"
             return _http(self.status, "not now", extra=extra)
+        tag_now = f'ETag: "{edition}"\r\n'
+        if known == edition:
+            return _http(304, "", extra=tag_now)
         n = int(number)
         links = [f"/{tag}/{size}/{child}" for child in (2 * n + 1, 2 * n + 2) if child < int(size)]
         if n == 0:
             links.append(f"/{tag}/{size}/leak")
         anchors = "".join(f'<a href="{link}">{link}</a>' for link in links)
-        return _http(200, f"<title>{path}</title><h1>{path}</h1>{anchors}{self.padding}")
+        text = " ".join([path, *[_EDITED] * edition])
+        page = f"<title>{path}</title><h1>{text}</h1>{anchors}{self.padding}"
+        return _http(200, page, extra=tag_now)
 
 
 def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float:

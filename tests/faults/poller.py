@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.faults.evidence import Walk
+from tests.faults.evidence import Comparison, Walk
 
 #: Small, so that one walk takes many cursors.
 _PAGE = 7
@@ -17,12 +17,16 @@ _FINE = frozenset({200, 503})
 
 
 class Poller:
-    """`with Poller(url, token) as poller:` walks over all crawls of `poller.crawl_ids`, again and again."""
+    """`with Poller(url, token) as poller:` walks over all crawls of `poller.crawl_ids` and all runs of
+    `poller.schedule_ids`, again and again."""
 
     def __init__(self, base_url: str, token: str) -> None:
         self.walks: list[Walk] = []
         self.bad_answers: list[str] = []
         self.crawl_ids: list[str] = []
+        self.schedule_ids: list[str] = []
+        #: Readings of the runs of a schedule: what was said of each, by its id.
+        self.histories: list[tuple[str, dict[int, dict[str, Any]]]] = []
         self.base_url = f"{base_url}/accounts/local/browser-rendering/crawl"
         self.headers = {"Authorization": f"Bearer {token}"}
         self._stop = threading.Event()
@@ -45,7 +49,7 @@ class Poller:
         records: list[dict[str, Any]] = []
         parameters: dict[str, str | int] = {"limit": _PAGE}
         while True:
-            answer = self._get(client, crawl_id, parameters)
+            answer = self._get(client, f"{self.base_url}/{crawl_id}", parameters)
             if answer is None:
                 return None
             records += answer["records"]
@@ -62,13 +66,16 @@ class Poller:
                     walk = self.walk(client, crawl_id)
                     if walk is not None:
                         self.walks.append(walk)
+                for schedule_id in list(self.schedule_ids):
+                    url = f"{self.base_url.removesuffix('crawl')}schedules/{schedule_id}/runs"
+                    answer = self._get(client, url, {"limit": 1_000})
+                    if answer is not None:
+                        self.histories.append((schedule_id, {run["id"]: run for run in answer["runs"]}))
                 self._stop.wait(0.2)
 
-    def _get(
-        self, client: httpx.Client, crawl_id: str, parameters: dict[str, str | int]
-    ) -> dict[str, Any] | None:
+    def _get(self, client: httpx.Client, url: str, parameters: dict[str, str | int]) -> dict[str, Any] | None:
         try:
-            answer = client.get(f"{self.base_url}/{crawl_id}", params=parameters)
+            answer = client.get(url, params=parameters)
         except httpx.TransportError:
             time.sleep(0.1)  # the API is away
             return None
@@ -78,3 +85,19 @@ class Poller:
             return None
         result: dict[str, Any] = answer.json()["result"]
         return result
+
+
+async def read_changes(client: httpx.AsyncClient, base_url: str, crawl_id: str) -> Comparison:
+    """What the API tells of an ended crawl about the changes since the one before."""
+    pages: list[tuple[str, str]] = []
+    first: dict[str, Any] = {}
+    cursor: str | None = "0"
+    while cursor is not None:
+        answer = await client.get(f"{base_url}/{crawl_id}/changes", params={"limit": _PAGE, "cursor": cursor})
+        assert answer.status_code == 200, answer.text
+        result = answer.json()["result"]
+        first = first or result
+        pages += [(page["url"], page["status"]) for page in result["pages"]]
+        cursor = result.get("cursor")
+    counts = {status: number for status, number in first["counts"].items() if number}
+    return Comparison(crawl_id, first["against"], counts, tuple(pages))

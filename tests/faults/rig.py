@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -19,15 +18,19 @@ import psutil
 import pytest
 
 from tests.distributed.conftest import TOKEN, Cluster, wait_until
-from tests.faults.evidence import Evidence, find_in_rows, read_rows
+from tests.faults.deployment import GRACE_SECONDS
+from tests.faults.evidence import Child, Comparison, Evidence, find_in_rows, read_rows
 from tests.faults.invariants import violations
 from tests.faults.origin import INTERVALS, Origin
-from tests.faults.poller import Poller
+from tests.faults.poller import Poller, read_changes
 from tests.faults.relay import Relay
 
-LEASE_SECONDS = 3.0
 #: The secret of a crawl; it may be nowhere.
 MARKER = "marker-of-the-fault-harness"
+_SCHEDULES_ARE_OVER = """
+SELECT NOT EXISTS (SELECT 1 FROM schedules WHERE next_due_at IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM schedule_runs WHERE status = 'queued')
+"""
 _PASSWORD = uuid.uuid4().hex
 
 
@@ -46,6 +49,11 @@ class Rig:
     users: list[str] = field(default_factory=list)
     accepted: dict[str, str] = field(default_factory=dict)
     cancelled_at: dict[str, float] = field(default_factory=dict)
+    #: Where the crawls of a schedule start, by its id.
+    schedules: dict[str, str] = field(default_factory=dict)
+    #: Ids of runs that a client asked for.
+    runs: set[int] = field(default_factory=set)
+    continued: dict[str, Child] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.poller = self.stack.enter_context(Poller(self.cluster.base_url, TOKEN))
@@ -110,26 +118,50 @@ class Rig:
 
     async def post_secret(self) -> str:
         """Start a crawl that holds a secret and that nobody works on: it is rendered, and no worker here renders."""
-        fields = {"render": True, "setExtraHTTPHeaders": {"x-secret": MARKER}}
+        fields: dict[str, Any] = {"render": True, "setExtraHTTPHeaders": {"x-secret": MARKER}}
         async with httpx.AsyncClient(headers=self.poller.headers, timeout=30) as client:
             crawl_id = await self.try_post(client, host="h2.test", size=1, **fields)
         assert crawl_id is not None
         return crawl_id
 
     async def try_post(
-        self, client: httpx.AsyncClient, *, host: str, size: int, **fields: object
+        self,
+        client: httpx.AsyncClient,
+        *,
+        host: str = "h0.test",
+        size: int = 15,
+        url: str | None = None,
+        **fields: Any,
     ) -> str | None:
-        """None when the answer is that something is away."""
-        url = self.origin.url(host, f"t{uuid.uuid4().hex[:8]}", size)
-        body = {"url": url, "render": False, "source": "links", "limit": 100, **fields}
-        answer = await client.post(self.poller.base_url, json=body)
+        """A crawl over a new tree, or from `url`. None when the answer is that something is away."""
+        url = url or self.origin.url(host, f"t{uuid.uuid4().hex[:8]}", size)
+        answer = await client.post(self.poller.base_url, json=self.body(url, **fields))
         if answer.status_code == 503:
             return None
         assert answer.status_code == 200, answer.text
         crawl_id: str = answer.json()["result"]
-        self.accepted[crawl_id] = url
-        self.poller.crawl_ids.append(crawl_id)
+        self.accept(crawl_id, url)
         return crawl_id
+
+    def body(self, url: str, **fields: Any) -> dict[str, Any]:
+        """The request of a crawl."""
+        return {"url": url, "render": False, "source": "links", "limit": 100, **fields}
+
+    def accept(self, crawl_id: str, url: str) -> None:
+        """Have a crawl that was answered read from now on."""
+        self.accepted[crawl_id] = url
+        if crawl_id not in self.poller.crawl_ids:
+            self.poller.crawl_ids.append(crawl_id)
+
+    async def read_all_crawls(self) -> None:
+        """Have also those read that no answer named: it was lost, or a schedule started them."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            for row in await connection.fetch("SELECT id FROM crawls ORDER BY created_at"):
+                if row["id"] not in self.poller.crawl_ids:
+                    self.poller.crawl_ids.append(row["id"])
+        finally:
+            await connection.close()
 
     def path(self, crawl_id: str, number: int = 0) -> str:
         """The path of one page of a crawl's tree."""
@@ -144,8 +176,11 @@ class Rig:
         return answer.status_code
 
     async def ended(self, *crawl_ids: str, seconds: float = 90) -> None:
-        """Wait until the reader has seen the end of these crawls, or of all."""
-        for crawl_id in crawl_ids or tuple(self.accepted):
+        """Wait until the reader has seen the end of these crawls, or of all that it reads, schedules' too."""
+        if self.schedules:
+            await self.found(_SCHEDULES_ARE_OVER, "the end of the schedules", seconds)
+            await self.read_all_crawls()
+        for crawl_id in crawl_ids or tuple(dict.fromkeys([*self.accepted, *self.poller.crawl_ids])):
             await self.until(
                 lambda crawl_id=crawl_id: self.poller.status(crawl_id) not in {"", "running"},  # type: ignore[misc]
                 f"the end of crawl {crawl_id}",
@@ -193,17 +228,38 @@ class Rig:
         evidence.intervals = INTERVALS
         evidence.walks = tuple(self.poller.walks)
         evidence.accepted = frozenset(self.accepted)
-        evidence.cancelled_at = self.cancelled_at
+        # A crawl that gave way to the next one of its schedule was cancelled by nobody's DELETE.
+        evidence.cancelled_at = {
+            crawl.id: crawl.ended_at / 1000
+            for crawl in evidence.crawls
+            if crawl.ended_at is not None and crawl.status.startswith("cancelled")
+        } | self.cancelled_at
+        evidence.accepted_schedules = frozenset(self.schedules)
+        evidence.accepted_runs = frozenset(self.runs)
+        evidence.histories = tuple(self.poller.histories)
+        evidence.grace = GRACE_SECONDS * 1000
+        evidence.children = self.continued
         evidence.bad_answers = tuple(self.poller.bad_answers)
         evidence.canary_hits = self.origin.canary_hits
         logs = [path.name for path in self.cluster.folder.glob("*.log") if MARKER in path.read_text()]
         evidence.leaks = [*logs, *await find_in_rows(self.database_url, MARKER)]
         return evidence
 
-    async def check(self) -> Evidence:
-        """Wait for the end of everything, then hold it against every invariant."""
+    async def comparisons(self) -> list[Comparison]:
+        """What the API tells of every crawl that was read about the changes since the one before."""
+        async with httpx.AsyncClient(headers=self.poller.headers, timeout=30) as client:
+            return [
+                await read_changes(client, self.poller.base_url, crawl_id)
+                for crawl_id in self.poller.crawl_ids
+            ]
+
+    async def check(self, *, with_changes: bool = False) -> Evidence:
+        """Wait for the end of everything, then hold it against every invariant; `with_changes`: ask the API what has
+        changed between crawls of the same pages, too."""
         await self.ended()
         evidence = await self.evidence()
+        if with_changes:
+            evidence.comparisons = await self.comparisons()
         found = violations(evidence)
         assert not found, "\n".join(found)
         return evidence
@@ -223,28 +279,6 @@ class Rig:
         for user in self.users:
             await self.execute(f"DROP ROLE {user}")
         assert left[1] == [], "I9: processes are left behind"
-
-
-def make_cluster(folder: Path, port: int, origin: Origin, tree: Path) -> Cluster:
-    """A deployment of `tree` without processes; leases are short, so that faults cost seconds."""
-    environment = {
-        **os.environ,
-        **origin.environment,
-        "CRAWL_DATA_DIR": str(folder / "data"),
-        "CRAWL_API_TOKEN": TOKEN,
-        "CRAWL_SECRET_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
-        "CRAWL_LEASE_SECONDS": str(LEASE_SECONDS),
-        "CRAWL_TICK_SECONDS": "0.5",
-        "CRAWL_PUMP_SECONDS": "3",
-        "CRAWL_STATIC_SLOTS": "8",
-        "CRAWL_STOP_SECONDS": "5",
-        "CRAWL_RATE_LIMIT_PER_SECOND": "0",
-        # All hosts of the origin are at one address: with turns there they could hardly meet at a host.
-        "CRAWL_ADDRESS_REQUESTS_PER_SECOND": "0",
-        "CRAWL_EGRESS_ALLOWED_PORTS": "1-65535",
-        "CRAWL_ALLOW_UNSANDBOXED": "1",
-    }
-    return Cluster(environment, folder, port, tree)
 
 
 def _port(url: str) -> int:

@@ -7,7 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from tests.faults.rig import LEASE_SECONDS, Rig
+from tests.faults.deployment import LEASE_SECONDS
+from tests.faults.rig import Rig
 from tests.faults.test_workers import post_held, started
 from tests.servers import Server
 

@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from tests.distributed.conftest import ROOT, TOKEN, Cluster, wait_until
+from tests.faults.deployment import make_cluster
 from tests.faults.evidence import CHANGE_COLUMNS, Change, Evidence, crawl_of, url_of
 from tests.faults.invariants import violations
 from tests.faults.origin import INTERVALS, Origin
 from tests.faults.poller import Poller
-from tests.faults.rig import make_cluster
 from tests.servers import free_port
 
 pytestmark = pytest.mark.chaos

@@ -1,4 +1,4 @@
-"""Seeded random faults against a whole deployment, then calm, then every invariant.
+"""Seeded random faults against a whole deployment that crawls sites again and again, then calm, then every invariant.
 
 A minute of faults each. `make test` runs the first three seeds, `make chaos SEEDS=50` the first fifty.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 
+import httpx
 import pytest
 
-from tests.faults.nemesis import WORKERS, Nemesis
+from tests.faults.nemesis import SCHEDULERS, WORKERS, Nemesis
+from tests.faults.recrawler import Recrawler
 from tests.faults.rig import Rig
 from tests.servers import Server
 
@@ -21,7 +23,8 @@ CALM_SECONDS = 120
 
 async def break_and_check(rig: Rig, seed: int, servers: tuple[Server, Server], seconds: float) -> None:
     await rig.start_api()
-    await rig.start_scheduler()
+    for name in SCHEDULERS:
+        await rig.start_scheduler(name)
     for name in WORKERS:
         await rig.start_worker(name, wait=False)
     for host in ("h0.test", "h1.test"):
@@ -29,11 +32,15 @@ async def break_and_check(rig: Rig, seed: int, servers: tuple[Server, Server], s
     secret = await rig.post_secret()
     nemesis = Nemesis(rig, seed, *servers)
     try:
-        await nemesis.run(seconds)
+        async with httpx.AsyncClient(headers=rig.poller.headers, timeout=30) as client:
+            recrawler = Recrawler(rig, seed, client)
+            # Over with the faults: what is due last is decided in peace.
+            await recrawler.add_schedules(seconds)
+            await nemesis.run(seconds, recrawler)
         await rig.until(lambda: rig.poller.status(secret) != "", "the API answers")
         assert await rig.cancel(secret) in {200, 400}
         await rig.ended(seconds=CALM_SECONDS)
-        await rig.check()
+        await rig.check(with_changes=True)
     except AssertionError as error:
         error.add_note(f"seed {seed}: {', '.join(nemesis.done)}")
         raise
