@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
 from itertools import count
@@ -97,15 +97,15 @@ class Probe:
         async with self._database.write() as connection:
             await connection.execute(statement, parameters)
 
-    async def beat(self) -> float:
-        """Milliseconds that one heartbeat takes, of as many pages as one worker process has in flight."""
+    async def beat(self, clock: Callable[[], float]) -> float:
+        """Seconds by `clock` that one heartbeat takes, of as many pages as one worker process has in flight."""
         leases = list((await self._frontier.lease(Kind.STATIC, IN_FLIGHT)).leases)
-        started_at = time.perf_counter()
+        started_at = clock()
         held = await self._frontier.extend(leases)
-        seconds = time.perf_counter() - started_at
+        seconds = clock() - started_at
         assert len(held) == IN_FLIGHT
         await self._finisher.finish([Outcome(lease, UrlStatus.QUEUED, "bench") for lease in leases])
-        return seconds * 1000
+        return seconds
 
     async def take_turn(self) -> float:
         """Milliseconds per page, over one turn of pages."""

@@ -29,7 +29,7 @@ _OURS = Path(sys.executable)
 #: Pages in flight, for every candidate. Ours are in flight until they are committed: 32 per process.
 _STATIC_CONCURRENCY = 64
 _RENDER_CONCURRENCY = 4
-_PROCESSES = 2
+PROCESSES = 2
 #: High enough that it never binds: a crawl at its limit need not look at links any more.
 _LIMIT = 100_000
 
@@ -39,10 +39,10 @@ def markdown(backend: Backend, rounds: int, pages: int) -> list[Check]:
     with serve(partial(write_static, count=pages)) as origin:
         runs = _compare(
             {
-                "crawl (markdownify)": _crawl_static(backend, origin, ["html", "markdown"]),
-                "crawl (default)": _crawl_static(backend, origin, ["html", "markdown"], converter="builtin"),
+                "crawl (markdownify)": crawl_static(backend, origin, ["html", "markdown"]),
+                "crawl (default)": crawl_static(backend, origin, ["html", "markdown"], converter="builtin"),
                 "Scrapy + markdownify": _scrapy(origin, markdown=True),
-                "raw loop + markdownify": _raw_static(origin, processes=_PROCESSES),
+                "raw loop + markdownify": _raw_static(origin, processes=PROCESSES),
             },
             rounds,
             pages,
@@ -63,7 +63,7 @@ def html(backend: Backend, rounds: int, pages: int) -> list[Check]:
     with serve(partial(write_static, count=pages)) as origin:
         runs = _compare(
             {
-                "crawl": _crawl_static(backend, origin, ["html"]),
+                "crawl": crawl_static(backend, origin, ["html"]),
                 "Scrapy": _scrapy(origin, markdown=False),
                 "raw loop": _raw_static(origin, processes=0),
             },
@@ -143,11 +143,17 @@ def crawl_rendered(
     )
 
 
-def _crawl_static(
-    backend: Backend, origin: Origin, formats: list[str], *, converter: str = "markdownify"
+def crawl_static(
+    backend: Backend,
+    origin: Origin,
+    formats: list[str],
+    *,
+    converter: str = "markdownify",
+    limit: int = _LIMIT,
 ) -> Callable[[], Run]:
+    """What crawls the plain pages of `origin` with fresh workers."""
     body = {
-        "url": origin.url(STATIC_START), "formats": formats, "limit": _LIMIT, "source": "links", "render": False,
+        "url": origin.url(STATIC_START), "formats": formats, "limit": limit, "source": "links", "render": False,
     }  # fmt: skip
     settings = {"default_delay": 0, "host_concurrency": _STATIC_CONCURRENCY, "markdown": converter}
 
@@ -156,7 +162,7 @@ def _crawl_static(
             backend,
             [body],
             kind=Kind.STATIC,
-            processes=_PROCESSES,
+            processes=PROCESSES,
             settings=settings,
             # The raw loop's converters are there before it begins, so ours are too.
             warm_up=body | {"limit": _STATIC_CONCURRENCY},

@@ -15,18 +15,16 @@ from crawler.settings import Settings
 from crawler.store.addresses import Addresses
 from crawler.store.circuits import Circuits
 from crawler.store.clock import ClockJumps
-from crawler.store.contents import Contents
 from crawler.store.crawls import Crawls
 from crawler.store.finish import Finisher
 from crawler.store.frontier import Frontier
+from crawler.store.retention import Retention
 from crawler.store.robots import RobotsFiles
 
 log = logging.getLogger(__name__)
 
-#: Many small batches: on SQLite a claim waits for the one that is being deleted.
-_DELETE_BATCHES_PER_TICK = 50
-_SWEEP = 500
-_SWEEPS_PER_TICK = 5
+#: How long a tick deletes records, and how long texts, when there is so much to delete.
+_DELETING_SECONDS = 1.0
 _ROBOTS_KEPT_SECONDS = 7 * 86_400.0
 
 
@@ -53,7 +51,7 @@ class Maintenance:
     addresses: Addresses
     circuits: Circuits
     robots: RobotsFiles
-    contents: Contents
+    retention: Retention
     jumps: ClockJumps
     scheduling: Scheduling
     doorbell: Doorbell
@@ -102,16 +100,9 @@ class Maintenance:
         return ended
 
     async def delete_expired(self) -> int:
-        """Results past their retention, a few small batches at a time."""
-        deleted = 0
-        for _ in range(_DELETE_BATCHES_PER_TICK):
-            batch = await self.crawls.delete_expired()
-            deleted += batch
-            if batch == 0:
-                break
-        for _ in range(_SWEEPS_PER_TICK):
-            if await self.contents.sweep(batch=_SWEEP) < _SWEEP:
-                break
+        """What is past its retention, as much as there is time for."""
+        deleted = (await self.retention.delete_expired(budget_seconds=_DELETING_SECONDS)).rows
+        await self.retention.delete_unused_texts(budget_seconds=_DELETING_SECONDS)
         deleted += await self.scheduling.delete_old_runs()
         return deleted + await self.robots.delete_stale(older_than_seconds=_ROBOTS_KEPT_SECONDS)
 

@@ -45,7 +45,6 @@ from crawler.store.admission import Admission
 from crawler.store.changes import Changes
 from crawler.store.circuits import Circuits
 from crawler.store.clock import ClockJumps
-from crawler.store.contents import Contents
 from crawler.store.continuations import Continuations
 from crawler.store.copies import Copies
 from crawler.store.crawls import Crawls
@@ -55,6 +54,7 @@ from crawler.store.frontier import Frontier, Politeness
 from crawler.store.hosts import Hosts
 from crawler.store.queue import Queues
 from crawler.store.records import Records
+from crawler.store.retention import BatchLimits, Retention
 from crawler.store.robots import RobotsFiles
 from crawler.store.schedule_runs import ScheduleRuns
 from crawler.store.schedules import Schedules
@@ -184,7 +184,7 @@ class Runtime:
             addresses,
             circuits,
             robots_files,
-            Contents(self.database),
+            Retention(self.database, BatchLimits(settings.expiry_batch_rows, settings.expiry_batch_ms)),
             ClockJumps(self.database, lease_ms=lease_ms, longest_wait_ms=_longest_wait_ms(settings)),
             self.scheduling,
             self._doorbell,

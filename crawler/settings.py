@@ -209,6 +209,10 @@ class Settings(BaseSettings):
     tick_seconds: float = Field(2.0, ge=0.05, le=60, description="period of the scheduler's tick")
     max_crawl_seconds: int = Field(7 * 86_400, ge=1, description="a crawl that runs longer is ended")
     retention_seconds: int = Field(14 * 86_400, ge=1, description="results are kept so long after the end")
+    expiry_batch_rows: int = Field(
+        1000, ge=10, le=1000, description="rows past their retention that one transaction deletes at most"
+    )
+    expiry_batch_ms: float = Field(20.0, ge=1, le=200, description="time that such a transaction shall take")
     stop_seconds: float = Field(25.0, ge=0, le=300, description="pages in flight may go on so long at a stop")
 
     # --- schedules --------------------------------------------------------------------------------------------

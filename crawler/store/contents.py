@@ -8,6 +8,7 @@ who is the first with its text as for one who is not.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,15 +17,17 @@ from typing import Any
 import zstandard
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     FromClause,
     Label,
+    LargeBinary,
     Select,
+    any_,
     bindparam,
     delete,
+    exists,
     insert,
+    or_,
     select,
-    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -117,6 +120,20 @@ class Contents:
             where=contents.c.used_at < row.excluded.used_at - _HOUR_MS,
         )
         self._insert_body = insert(bodies)
+        self._idle = (
+            select(contents.c.digest)
+            .where(contents.c.used_at < now() - _IDLE_MS)
+            .order_by(contents.c.used_at)
+            .limit(bindparam("most"))
+            .with_for_update(skip_locked=True)
+        )
+        if database.is_sqlite:
+            of_these: ColumnElement[bool] = contents.c.digest.in_(bindparam("digests", expanding=True))
+        else:
+            # One parameter: the statement is prepared once for any number of them.
+            of_these = contents.c.digest == any_(bindparam("digests", type_=postgresql.ARRAY(LargeBinary)))
+        self._delete_unused = delete(contents).where(of_these, ~_is_used())
+        self._mark_as_seen = update(contents).where(of_these).values(used_at=now())
 
     async def store(self, connection: AsyncConnection, pages: Sequence[Packed]) -> None:
         """Store these pages. Rows of `contents` are locked until the end of the transaction."""
@@ -130,36 +147,23 @@ class Contents:
         if pages:
             await connection.execute(self._insert_body, [page.body for page in pages])
 
-    async def sweep(self, *, batch: int = 500) -> int:
-        """Look at up to `batch` contents that were not seen in use for a day: delete those without a record, mark
-        the others as seen. Returns how many were looked at; fewer than `batch` means that none is left.
+    async def sweep(self, most: int) -> tuple[int, float]:
+        """Look at up to `most` contents that were not seen in use for a day: delete those without a record, mark the
+        others as seen. Returns how many were looked at, 0 when none is left, and for how long locks were held, seconds.
 
         A page that is being stored holds the rows of its contents, which are passed over here; once it is stored
         they are no longer idle.
         """
-        idle = (
-            select(contents.c.digest)
-            .where(contents.c.used_at < now() - _IDLE_MS)
-            .order_by(contents.c.used_at)
-            .limit(batch)
-            .with_for_update(skip_locked=True)
-        )
         async with self._database.write() as connection:
-            digests = list((await connection.execute(idle)).scalars())
-            if not digests:
-                return 0
-            # A statement of its own: it sees the records of whoever touched these rows before they were locked.
-            in_use = set((await connection.execute(_used_of(digests))).scalars())
-            unused = [digest for digest in digests if digest not in in_use]
-            if unused:
-                await connection.execute(delete(contents).where(contents.c.digest.in_(unused)))
-            seen = [digest for digest in digests if digest in in_use]
-            if seen:
-                touched = update(contents).where(contents.c.digest.in_(seen))
-                await connection.execute(touched.values(used_at=now()))
-        return len(digests)
+            started_at = time.monotonic()
+            digests = list((await connection.execute(self._idle, {"most": most})).scalars())
+            if digests:
+                # Statements of their own: they see the records of whoever touched these rows before they were locked.
+                await connection.execute(self._delete_unused, {"digests": digests})
+                await connection.execute(self._mark_as_seen, {"digests": digests})
+        return len(digests), time.monotonic() - started_at
 
 
-def _used_of(digests: Sequence[bytes]) -> CompoundSelect[tuple[bytes]]:
-    """Those of the digests that a record refers to."""
-    return union(*(select(bodies.c[name]).where(bodies.c[name].in_(digests)) for name in FORMATS))
+def _is_used() -> ColumnElement[bool]:
+    """Of a content: a record refers to it."""
+    return or_(*(exists().where(bodies.c[name] == contents.c.digest) for name in FORMATS))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,7 +16,7 @@ from crawler.model import CrawlStatus, CrawlView, Found, Kind, Role, UrlStatus
 from crawler.store.database import Database, now
 from crawler.store.finish import lock_crawls
 from crawler.store.hosts import Hosts, wake
-from crawler.store.schema import accounts, bodies, crawls, urls
+from crawler.store.schema import accounts, crawls, urls
 from crawler.store.secrets import Secrets
 from crawler.store.transitions import append_event, end_crawl
 
@@ -287,28 +286,6 @@ class Crawls:
         )
         async with self._database.read() as connection:
             return list((await connection.execute(statement)).scalars())
-
-    async def delete_expired(self, *, batch: int = 100) -> int:
-        """Delete up to `batch` URLs of crawls past their retention, then the crawls that are empty. Returns how
-        many rows went; call again until 0. Small batches, so that no claim waits behind a long transaction."""
-        expired = (
-            select(crawls.c.id).where(crawls.c.expires_at <= now()).order_by(crawls.c.expires_at).limit(20)
-        )
-        async with self._database.write() as connection:
-            crawl_ids = list((await connection.execute(expired)).scalars())
-            if not crawl_ids:
-                return 0
-            chosen = select(urls.c.id).where(urls.c.crawl_id.in_(crawl_ids)).limit(batch)
-            ids = list((await connection.execute(chosen)).scalars())
-            if ids:
-                members = self._database.members("ids", int)
-                parameters = {"ids": json.dumps(ids)}
-                await connection.execute(delete(bodies).where(bodies.c.url_id.in_(members)), parameters)
-                await connection.execute(delete(urls).where(urls.c.id.in_(members)), parameters)
-            if len(ids) == batch:
-                return batch
-            await connection.execute(delete(crawls).where(crawls.c.id.in_(crawl_ids)))
-            return len(ids) + len(crawl_ids)
 
     async def expire_leases(self) -> None:
         """Let every lease run out now, so that the next tick takes it back, its attempt counted. Only where no other

@@ -11,6 +11,7 @@ import pytest
 from crawler.errors import InvalidRequest, NotCancellable, NotFound, RateLimited
 from crawler.model import CrawlStatus, Outcome, UrlStatus
 from crawler.store.crawls import Quotas
+from crawler.store.retention import BatchLimits, Retention
 from tests.store.conftest import RETENTION_MS, Store, completed, found
 
 
@@ -201,12 +202,13 @@ async def test_quotas_hold_against_parallel_posts(store: Store) -> None:
 async def test_f53_results_are_gone_after_their_retention(store: Store) -> None:
     crawl_id = await store.create()
     await store.finisher.finish([completed(await store.lease_one())])
-    assert await store.crawls.delete_expired() == 0
+    retention = Retention(store.database, BatchLimits())
+    assert (await retention.delete_expired(budget_seconds=0)).rows == 0
     await store.clock.advance(RETENTION_MS + 1)
     with pytest.raises(NotFound):
         await store.crawls.view("local", crawl_id)
-    assert await store.crawls.delete_expired() == 2
-    assert await store.crawls.delete_expired() == 0
+    assert (await retention.delete_expired(budget_seconds=0)).rows == 5, "a crawl, its page, three events"
+    assert (await retention.delete_expired(budget_seconds=0)).rows == 0
 
 
 async def test_f53_a_crawl_past_its_deadline_is_overdue(store: Store) -> None:
