@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from crawler import urls
@@ -15,7 +15,7 @@ from crawler.address_turns import AddressTurns
 from crawler.errors import LeaseLost, Unavailable
 from crawler.model import Lease
 from crawler.store.frontier import Frontier
-from crawler.store.hosts import Hosts
+from crawler.store.hosts import Hosts, TurnKey
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ _TURNS = 4
 class _Turn:
     """The turn of a request that is about to leave."""
 
-    host_id: int
+    #: As long as the host's next time is this, nobody has had its next turn.
+    key: TurnKey
     #: When it was to leave at the latest.
     ends: float
     interval_seconds: float
@@ -66,10 +67,12 @@ class Turns:
         self._monotonic = monotonic
         self._sent: OrderedDict[str, float] = OrderedDict()
         self._turns: dict[str, _Turn] = {}
-        #: By id of the host: when its next turn begins, by this process's clock.
-        self._late: dict[int, float] = {}
-        #: Whether the database knows of all that is in `_late`.
-        self._told: asyncio.Future[bool] | None = None
+        #: When the next turn of a host is to begin, by this process's clock.
+        self._late: dict[TurnKey, float] = {}
+        #: The next times of the hosts in `_late` that were still as they are there; None: the database is away.
+        self._told: asyncio.Future[Mapping[TurnKey, int] | None] | None = None
+        #: How long it took to tell, last.
+        self._telling_seconds = 0.0
         self._moving: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -87,7 +90,7 @@ class Turns:
         turn = self._turns.pop(host, None)
         if turn is not None and now - turn.ends > _LATE_SECONDS:
             # Later than was told, by what it took to tell: that is told when it has left.
-            self._tell(turn, now)
+            self._tell(_whatever(turn), now)
 
     async def enter(self, lease: Lease) -> bool:
         """Wait for a turn at the address of the lease's host; False: hand the lease back."""
@@ -106,16 +109,18 @@ class Turns:
         interval = lease.interval_ms / 1000
         await self._addresses.confirm(lease.host)
         await self._keep_apart(lease.host, interval)
-        began = lease.granted_monotonic
+        began, next_at = lease.granted_monotonic, lease.next_fetch_at
         if self._monotonic() - began > _USABLE * interval:
             began = self._monotonic()
-            if not await self._frontier.renew(lease):
+            renewed = await self._frontier.renew(lease)
+            if renewed is None:
                 await self._check(lease)
-                began = float("-inf")
-        if self._monotonic() - began > _USABLE * interval:
+                await self._wait_for_host(lease, lease.host)
+                return
+            next_at = renewed
+        turn = _Turn((lease.host_id, next_at), began, interval)
+        if not self._is_usable(turn) or not await self._use(lease.host, turn):
             await self._wait_for_host(lease, lease.host)
-        else:
-            await self._use(lease.host, _Turn(lease.host_id, began, interval))
 
     async def wait_for_next(self, lease: Lease, url: str) -> None:
         """Take one more turn, at the host of a URL, for the work on this lease, and wait for it. Raises like `take`."""
@@ -132,29 +137,47 @@ class Turns:
             await asyncio.sleep(place.wait_seconds)
             await self._keep_apart(host, place.interval_seconds)
             ends = asked_at + place.wait_seconds + room_seconds
-            turn = _Turn(place.host_id, ends, place.interval_seconds)
-            late_seconds = self._monotonic() - ends
-            if late_seconds <= max(_LATE_SECONDS, _USABLE * place.interval_seconds):
-                break
+            turn = _Turn((place.host_id, place.next_at), ends, place.interval_seconds)
+            if self._is_usable(turn) and await self._use(host, turn):
+                return
             # The database is slow, the machine is busy, or the process was paused: the turn is gone, and perhaps
             # the lease too.
+            late_seconds = max(0.0, self._monotonic() - ends)
             await self._check(lease)
             room_seconds = min(2 * (room_seconds + late_seconds), _MOST_ROOM_SECONDS)
-        await self._use(host, turn)
+        await self._use(host, _whatever(turn))
 
-    async def _use(self, host: str, turn: _Turn) -> None:
-        """The request leaves now. If that is late the others have to know first: a process that is cut off from the
-        database, or dies, can tell nobody afterwards."""
-        now = self._monotonic()
-        if now - turn.ends > _LATE_SECONDS:
-            if not await asyncio.shield(self._tell(turn, now)):
+    def _is_usable(self, turn: _Turn) -> bool:
+        late_seconds = self._monotonic() - turn.ends
+        return late_seconds <= max(_LATE_SECONDS, _USABLE * turn.interval_seconds)
+
+    async def _use(self, host: str, turn: _Turn) -> bool:
+        """The request leaves now; False: it may not, somebody has had the host's next turn meanwhile.
+
+        If it is late the others have to know first: a process that is cut off from the database, or dies, can tell
+        nobody afterwards. Telling takes time, so they are told of a moment that is as much later.
+        """
+        room_seconds = self._telling_seconds
+        for _ in range(_TURNS):
+            now = self._monotonic()
+            if now - turn.ends <= _LATE_SECONDS:
+                break
+            ends = now + room_seconds
+            told = await asyncio.shield(self._tell(turn, ends))
+            if told is None:
                 raise Unavailable
-            turn = replace(turn, ends=now)
+            if turn.key not in told:
+                return False
+            host_id, next_at = turn.key
+            key = (host_id, None if next_at is None else told[turn.key])
+            turn = replace(turn, key=key, ends=ends)
+            room_seconds = min(2 * (self._monotonic() - now), _MOST_ROOM_SECONDS)
         self._turns[host] = turn
+        return True
 
-    def _tell(self, turn: _Turn, now: float) -> asyncio.Future[bool]:
-        """Let the host's next turn begin an interval from now. The answer is whether the database knows."""
-        self._late[turn.host_id] = now + turn.interval_seconds
+    def _tell(self, turn: _Turn, ends: float) -> asyncio.Future[Mapping[TurnKey, int] | None]:
+        """Let the host's next turn begin an interval from `ends`. The answer is what `hold_back` says."""
+        self._late[turn.key] = ends + turn.interval_seconds
         if self._told is None:
             self._told = asyncio.get_running_loop().create_future()
         told = self._told
@@ -173,16 +196,21 @@ class Turns:
         while self._told is not None:
             late, self._late = self._late, {}
             told, self._told = self._told, None
-            is_known = False
+            known = None
+            began = self._monotonic()
             try:
-                now = self._monotonic()
-                await self._hosts.hold_back({host_id: at - now for host_id, at in late.items()})
-                is_known = True
+                known = await self._hosts.hold_back({key: at - began for key, at in late.items()})
             except Unavailable as error:
                 log.warning("late turns are not known to others: %s", error.message)
             finally:
-                told.set_result(is_known)
+                self._telling_seconds = min(self._monotonic() - began, _MOST_ROOM_SECONDS)
+                told.set_result(known)
 
     async def _check(self, lease: Lease) -> None:
         if not await self._frontier.extend([lease]):
             raise LeaseLost
+
+
+def _whatever(turn: _Turn) -> _Turn:
+    """The same turn, of which the others are told even where somebody has had the next one."""
+    return replace(turn, key=(turn.key[0], None))

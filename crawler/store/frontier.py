@@ -237,8 +237,9 @@ class Frontier:
         async with self._database.write() as connection:
             return frozenset((await connection.execute(statement, parameters)).scalars())
 
-    async def renew(self, lease: Lease) -> bool:
-        """Begin the turn of this lease again, now; False when somebody else has had the next one, or the lease."""
+    async def renew(self, lease: Lease) -> int | None:
+        """Begin the turn of this lease again, now. Returns the host's next time, None when somebody else has had the
+        next turn, or the lease."""
         statement = (
             update(hosts)
             .where(
@@ -247,10 +248,11 @@ class Frontier:
                 exists().where(urls.c.id == lease.url_id, urls.c.lease_token == lease.token),
             )
             .values(next_fetch_at=now() + lease.interval_ms)
-            .returning(hosts.c.id)
+            .returning(hosts.c.next_fetch_at)
         )
         async with self._database.write() as connection:
-            return (await connection.execute(statement)).first() is not None
+            next_at: int | None = (await connection.execute(statement)).scalar()
+            return next_at
 
     async def is_due(self, kind: Kind) -> bool:
         """Whether a host has a URL of this kind that may be fetched now."""

@@ -19,11 +19,17 @@ from crawler.store.schema import crawls, hosts, urls
 _CACHED_HOSTS = 20_000
 
 
+#: A host's id and its `next_fetch_at` as somebody knows it, milliseconds; None: whatever it is.
+TurnKey = tuple[int, int | None]
+
+
 @dataclass(frozen=True, slots=True)
 class HostTurn:
     """A turn at a host: when it begins, and how long until the next one."""
 
     host_id: int
+    #: The host's `next_fetch_at`: as long as it is this, nobody has had the turn after this one.
+    next_at: int
     wait_seconds: float
     interval_seconds: float
 
@@ -45,13 +51,14 @@ class Hosts:
             .where(hosts.c.id == bindparam("host_id"))
             .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now()) + interval + bindparam("room_ms"))
             .returning(
+                hosts.c.next_fetch_at,
                 (hosts.c.next_fetch_at - interval - bindparam("room_ms") - now()).label("wait_ms"),
                 interval.label("interval_ms"),
             )
         )
         #: Rows are locked in the order of their ids, here as in `wake`, so that nothing dead-locks.
         self._lock = (
-            select(hosts.c.id)
+            select(hosts.c.id, hosts.c.next_fetch_at)
             .where(hosts.c.id.in_(database.members("ids", int)))
             .order_by(hosts.c.id)
             .with_for_update(key_share=True)
@@ -61,6 +68,7 @@ class Hosts:
             update(hosts)
             .where(hosts.c.id == held.c.id)
             .values(next_fetch_at=later_of(hosts.c.next_fetch_at, now() + held.c.milliseconds))
+            .returning(hosts.c.id, hosts.c.next_fetch_at)
         )
 
     async def ensure(self, names: Iterable[str]) -> Mapping[str, int]:
@@ -85,17 +93,29 @@ class Hosts:
         parameters = {"host_id": host_id, "room_ms": round(room_seconds * 1000)}
         async with self._database.write() as connection:
             row = (await connection.execute(self._reserve, parameters)).one()
-        return HostTurn(host_id, max(0, row.wait_ms) / 1000, row.interval_ms / 1000)
+        return HostTurn(host_id, row.next_fetch_at, max(0, row.wait_ms) / 1000, row.interval_ms / 1000)
 
-    async def hold_back(self, seconds_by_host: Mapping[int, float]) -> None:
-        """No request to these hosts sooner than in so many seconds. Never brings a host's next time forward."""
-        rows = [
-            {"id": host_id, "milliseconds": round(seconds * 1000)}
-            for host_id, seconds in sorted(seconds_by_host.items())
-        ]
+    async def hold_back(self, seconds: Mapping[TurnKey, float]) -> Mapping[TurnKey, int]:
+        """Let the next turns of hosts begin no sooner than in so many seconds. Never brings one forward.
+
+        Where a host's next time is not that of the key any more, somebody has had that turn, and nothing changes.
+        Returns the next times of the others.
+        """
+        ids = sorted({host_id for host_id, _ in seconds})
         async with self._database.write() as connection:
-            await connection.execute(self._lock, {"ids": json.dumps(sorted(seconds_by_host))})
-            await connection.execute(self._hold_back, {"held": encode_rows(rows)})
+            locked = await connection.execute(self._lock, {"ids": json.dumps(ids)})
+            found = {row.id: row.next_fetch_at for row in locked}
+            held = {key for key in seconds if key[1] is None or key[1] == found.get(key[0])}
+            rows = [
+                {
+                    "id": host_id,
+                    "milliseconds": round(max(seconds[key] for key in held if key[0] == host_id) * 1000),
+                }
+                for host_id in sorted({host_id for host_id, _ in held})
+            ]
+            moved = await connection.execute(self._hold_back, {"held": encode_rows(rows)})
+            next_times = {row.id: row.next_fetch_at for row in moved}
+        return {key: next_times[key[0]] for key in held if key[0] in next_times}
 
 
 async def wake(connection: AsyncConnection, database: Database, pairs: Iterable[tuple[int, str]]) -> None:

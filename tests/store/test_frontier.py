@@ -144,15 +144,31 @@ async def test_a_late_turn_is_renewed_or_lost(store: Store) -> None:
     assert not await store.frontier.renew(lease)
 
 
+async def test_a_turn_that_somebody_else_has_had_cannot_be_moved(store: Store) -> None:
+    await store.create()
+    await store.create()
+    lease = await store.lease_one()
+    mine = (lease.host_id, lease.next_fetch_at)
+    moved = await store.hosts.hold_back({mine: 1.0})
+    assert moved[mine] > lease.next_fetch_at
+    # The caller knows its own change, and nobody else's.
+    assert await store.hosts.hold_back({mine: 2.0}) == {}
+    mine = (lease.host_id, moved[mine])
+    other = await store.lease_one()
+    assert await store.hosts.hold_back({mine: 3.0, (lease.host_id, other.next_fetch_at): 0.0}) == {
+        (lease.host_id, other.next_fetch_at): other.next_fetch_at
+    }
+
+
 async def test_a_late_request_holds_the_next_one_back(store: Store) -> None:
     await store.create()
     await store.create()
     lease = await store.lease_one()
-    await store.hosts.hold_back({lease.host_id: lease.interval_ms / 1000 + 0.3})
+    assert await store.hosts.hold_back({(lease.host_id, None): lease.interval_ms / 1000 + 0.3})
     await store.clock.advance(lease.interval_ms + 200)
     assert (await store.frontier.lease(Kind.STATIC, 1)).leases == ()
     # Never forward.
-    await store.hosts.hold_back({lease.host_id: 0.0})
+    assert await store.hosts.hold_back({(lease.host_id, None): 0.0})
     assert (await store.frontier.lease(Kind.STATIC, 1)).leases == ()
     await store.clock.advance(200)
     assert len((await store.frontier.lease(Kind.STATIC, 1)).leases) == 1
