@@ -71,7 +71,12 @@ def _judge(evidence: Evidence, run: Run, runs: list[Run]) -> Iterator[str]:
     if run.status == "missed" and run.decided_at - run.due_at <= evidence.grace:
         yield f"was missed {run.decided_at - run.due_at} ms after its time"
     if run.status == "skipped_overlap":
-        before = [crawls.get(other.crawl_id or "") for other in runs if other.due_at < run.due_at]
+        # What was due later may have come first: a run that a client asked for before the tick came.
+        before = [
+            crawls.get(other.crawl_id or "")
+            for other in runs
+            if other.due_at < run.due_at or other.decided_at <= run.decided_at
+        ]
         ends = [crawl.ended_at for crawl in before if crawl is not None]
         if not any(end is None or end >= run.decided_at - _COMMIT_MS for end in ends):
             yield "was skipped although no crawl before was running"
