@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from crawler.recent import Recent
 from crawler.settings import Settings
 
 #: Buckets kept per process; the one that was used least recently goes first.
@@ -47,15 +47,13 @@ class MemoryLimiter:
         self._rate = rate_per_second
         self._burst = max(1.0, burst)
         self._monotonic = monotonic
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets = Recent[str, _Bucket](_MAX_BUCKETS)
 
     async def take(self, key: str) -> int:
         """See RateLimiter."""
         moment = self._monotonic()
-        bucket = self._buckets.setdefault(key, _Bucket(self._burst, moment))
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > _MAX_BUCKETS:
-            self._buckets.popitem(last=False)
+        bucket = self._buckets.get(key) or _Bucket(self._burst, moment)
+        self._buckets.put(key, bucket)
         bucket.tokens = min(self._burst, bucket.tokens + (moment - bucket.filled_at) * self._rate)
         bucket.filled_at = moment
         if bucket.tokens >= 1:

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import TypeVar
 
 from crawler import urls
 from crawler.fetch.addresses import Address
 from crawler.fetch.egress import Egress
+from crawler.recent import Recent
 from crawler.store.addresses import Addresses, AddressTurn
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 #: Hosts, and addresses, remembered per process.
 _REMEMBERED = 10_000
@@ -43,11 +39,11 @@ class AddressTurns:
         self._gap_seconds = gap_seconds
         self._monotonic = monotonic
         #: By host: the address at which its last turn was taken.
-        self._taken: OrderedDict[str, Address] = OrderedDict()
+        self._taken = Recent[str, Address](_REMEMBERED)
         #: By address: the only host there, and how long that is believed.
-        self._only_hosts: OrderedDict[Address, tuple[str, float]] = OrderedDict()
+        self._only_hosts = Recent[Address, tuple[str, float]](_REMEMBERED)
         #: By address: when this process may send the next request there.
-        self._free_at: OrderedDict[Address, float] = OrderedDict()
+        self._free_at = Recent[Address, float](_REMEMBERED)
 
     async def enter(self, url: str) -> bool:
         """Wait for a turn at the address that a URL is at.
@@ -59,13 +55,13 @@ class AddressTurns:
         if address is None:
             return True
         host = urls.host_of(url)
-        only_host, until = self._only_hosts.get(address, ("", 0.0))
+        only_host, until = self._only_hosts.get(address) or ("", 0.0)
         if only_host == host and self._monotonic() < until:
-            _remember(self._taken, host, address)
+            self._taken.put(host, address)
             return True
         turn = await self._addresses.take(str(address), host)
         if turn is None:
-            self._only_hosts.pop(address, None)
+            self._only_hosts.forget(address)
             return False
         await self._wait(turn, host, address)
         return True
@@ -88,29 +84,22 @@ class AddressTurns:
         if address != taken:
             await self._wait_at(host, address)
         now = self._monotonic()
-        leaves_at = max(now, self._free_at.get(address, now))
-        _remember(self._free_at, address, leaves_at + _LEAST_GAP * self._gap_seconds)
+        leaves_at = max(now, self._free_at.get(address) or now)
+        self._free_at.put(address, leaves_at + _LEAST_GAP * self._gap_seconds)
         await asyncio.sleep(leaves_at - now)
 
     async def _wait_at(self, host: str, address: Address) -> None:
         await self._wait(await self._addresses.reserve(str(address), host), host, address)
 
     async def _wait(self, turn: AddressTurn, host: str, address: Address) -> None:
-        _remember(self._taken, host, address)
+        self._taken.put(host, address)
         if turn.is_only_host:
-            _remember(self._only_hosts, address, (host, self._monotonic() + _ALONE_SECONDS))
+            self._only_hosts.put(address, (host, self._monotonic() + _ALONE_SECONDS))
         else:
-            self._only_hosts.pop(address, None)
+            self._only_hosts.forget(address)
         await asyncio.sleep(turn.wait_seconds)
 
     async def _address_of(self, url: str) -> Address | None:
         if not self._gap_seconds:
             return None
         return await self._egress.next_address(urls.host_of(url), urls.port_of(url))
-
-
-def _remember(memory: OrderedDict[_Key, _Value], key: _Key, value: _Value) -> None:
-    memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > _REMEMBERED:
-        memory.popitem(last=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +9,7 @@ from crawler import recrawl, urls
 from crawler.content import follow
 from crawler.jobs import Job
 from crawler.model import Lease, Outcome, Response, Stored, UrlStatus
+from crawler.recent import Recent
 from crawler.settings import Settings
 from crawler.store.copies import Copies, Past
 
@@ -39,7 +39,7 @@ class Freshness:
     def __init__(self, copies: Copies, settings: Settings) -> None:
         self._copies = copies
         self._every = settings.full_check_every
-        self._pasts: OrderedDict[str, Past] = OrderedDict()
+        self._pasts = Recent[str, Past](_REMEMBERED)
 
     async def find_copy(self, lease: Lease, job: Job) -> Outcome | None:
         """A copy that `maxAge` allows, as the page's outcome: no request, no browser, no turn (contract B.7)."""
@@ -128,9 +128,8 @@ class Freshness:
     async def _past(self, job: Job) -> Past:
         past = self._pasts.get(job.crawl_id)
         if past is None:
-            past = self._pasts[job.crawl_id] = await self._copies.past(job.crawl_id)
-            while len(self._pasts) > _REMEMBERED:
-                self._pasts.popitem(last=False)
+            past = await self._copies.past(job.crawl_id)
+            self._pasts.put(job.crawl_id, past)
         return past
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from crawler.fetch.render_options import RenderOptions
 from crawler.model import Found
 from crawler.options import CrawlOptions, join_secrets
 from crawler.patterns import Pattern
+from crawler.recent import Recent
 from crawler.render_request import render_options
 from crawler.scope import Scope
 from crawler.store.crawls import Crawls
@@ -92,7 +92,7 @@ class Jobs:
     def __init__(self, crawls: Crawls, secrets: Secrets) -> None:
         self._crawls = crawls
         self._secrets = secrets
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs = Recent[str, Job](_CACHED_JOBS)
 
     async def get(self, crawl_id: str) -> Job | None:
         """The job, None when the crawl has been deleted. Raises SecretLost when its secrets cannot be read."""
@@ -105,8 +105,6 @@ class Jobs:
             secret = await self._secrets.get(crawl_id)
             if secret is not None:
                 options = join_secrets(options, secret)
-            job = self._jobs[crawl_id] = parse_job(crawl_id, options)
-            while len(self._jobs) > _CACHED_JOBS:
-                self._jobs.popitem(last=False)
-        self._jobs.move_to_end(crawl_id)
+            job = parse_job(crawl_id, options)
+            self._jobs.put(crawl_id, job)
         return job

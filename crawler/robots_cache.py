@@ -8,7 +8,6 @@ fails its pages with the reason.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -17,6 +16,7 @@ from crawler import robots
 from crawler.fetch.http import BeforeSend, HttpFetcher
 from crawler.model import ErrorCode, Failure, Refusal, Response, UrlStatus
 from crawler.politeness import interval
+from crawler.recent import Recent
 from crawler.robots import Robots
 from crawler.settings import Settings
 from crawler.store.robots import Busy, Claim, RobotsFiles, RobotsState, StoredRobots
@@ -79,14 +79,13 @@ class RobotsCache:
         self._fetcher = fetcher
         self._settings = settings
         self._monotonic = monotonic
-        self._memory: OrderedDict[str, tuple[float, Rules | Unreachable]] = OrderedDict()
+        self._memory = Recent[str, tuple[float, Rules | Unreachable]](_CACHED_ORIGINS)
 
     def known(self, origin: str) -> Rules | Unreachable | None:
         """What memory has; no I/O."""
         entry = self._memory.get(origin)
         if entry is None or entry[0] <= self._monotonic():
             return None
-        self._memory.move_to_end(origin)
         return entry[1]
 
     async def stored(self, origin: str) -> Rules | Unreachable | None:
@@ -174,9 +173,7 @@ class RobotsCache:
             result = Unreachable(Failure(code, "robots.txt") if code in _DEAD else refused)
         else:
             result = Rules(robots.parse(stored.body, token=self._settings.robots_token))
-        self._memory[origin] = (self._monotonic() + stored.expires_in_seconds, result)
-        while len(self._memory) > _CACHED_ORIGINS:
-            self._memory.popitem(last=False)
+        self._memory.put(origin, (self._monotonic() + stored.expires_in_seconds, result))
         return result
 
     def _whole_lines(self, body: bytes) -> bytes:

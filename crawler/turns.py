@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from crawler import urls
 from crawler.address_turns import AddressTurns
 from crawler.errors import LeaseLost, Unavailable
 from crawler.model import Lease
+from crawler.recent import Recent
 from crawler.store.frontier import Frontier
 from crawler.store.hosts import Hosts, TurnKey
 
@@ -65,7 +65,7 @@ class Turns:
         self._hosts = hosts
         self._addresses = addresses
         self._monotonic = monotonic
-        self._sent: OrderedDict[str, float] = OrderedDict()
+        self._sent = Recent[str, float](_REMEMBERED)
         self._turns: dict[str, _Turn] = {}
         #: When the next turn of a host is to begin, by this process's clock.
         self._late: dict[TurnKey, float] = {}
@@ -83,10 +83,7 @@ class Turns:
     def note_sent(self, host: str) -> None:
         """A document request to this host has just left."""
         now = self._monotonic()
-        self._sent[host] = now
-        self._sent.move_to_end(host)
-        while len(self._sent) > _REMEMBERED:
-            self._sent.popitem(last=False)
+        self._sent.put(host, now)
         turn = self._turns.pop(host, None)
         if turn is not None and now - turn.ends > _LATE_SECONDS:
             # Later than was told, by what it took to tell: that is told when it has left.
@@ -187,7 +184,8 @@ class Turns:
 
     async def _keep_apart(self, host: str, interval_seconds: float) -> None:
         """Wait out what is left of the interval since this process's last request to the host."""
-        early = self._sent.get(host, float("-inf")) + interval_seconds - self._monotonic()
+        sent_at = self._sent.get(host)
+        early = 0.0 if sent_at is None else sent_at + interval_seconds - self._monotonic()
         if early > 0:
             await asyncio.sleep(early)
 

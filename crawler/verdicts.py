@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crawler import politeness, urls
 from crawler.model import ErrorCode, Failure, HostSign, Lease, Outcome, Response, UrlStatus
+from crawler.recent import Recent
 from crawler.settings import Settings
 
 #: Answers that another try may better; any other status is the page's own.
@@ -30,7 +30,7 @@ class Verdicts:
         self._circuit = politeness.Circuit.load(settings)
         self._rng = rng
         self._wall_clock = wall_clock
-        self._losses: OrderedDict[int, int] = OrderedDict()
+        self._losses = Recent[int, int](_REMEMBERED)
 
     def of_response(self, lease: Lease, response: Response) -> Outcome:
         """By the HTTP status alone."""
@@ -84,8 +84,6 @@ class Verdicts:
         return replace(outcome, retry_after_seconds=delay.total_seconds())
 
     def _is_spared(self, url_id: int) -> bool:
-        losses = self._losses.pop(url_id, 0) + 1
-        self._losses[url_id] = losses
-        if len(self._losses) > _REMEMBERED:
-            self._losses.popitem(last=False)
+        losses = (self._losses.get(url_id) or 0) + 1
+        self._losses.put(url_id, losses)
         return losses <= _SHARED_LOSSES

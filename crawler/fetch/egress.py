@@ -10,7 +10,6 @@ import asyncio
 import errno
 import logging
 import socket
-from collections import OrderedDict
 from ipaddress import IPv6Address, ip_address
 
 import aiohappyeyeballs
@@ -28,6 +27,7 @@ from crawler.fetch.addresses import (
 )
 from crawler.fetch.resolver import HostTable, Resolver, SystemResolver
 from crawler.model import ErrorCode, Failure
+from crawler.recent import Recent
 from crawler.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Egress:
         self._trusted: frozenset[Address] = frozenset()
         self._follows_moves = follows_moves
         self._own_ports: set[tuple[Address, int]] = set()
-        self._last: OrderedDict[str, Address] = OrderedDict()
+        self._last = Recent[str, Address](_REMEMBERED)
 
     def close(self) -> None:
         """Stop resolving names."""
@@ -136,7 +136,7 @@ class Egress:
         if isinstance(addresses, Failure):
             return addresses
         host = normal_host(host)
-        self._last.pop(host, None)
+        self._last.forget(host)
         sock = await self._open(addresses, port)
         if isinstance(sock, Failure):
             return sock
@@ -144,9 +144,7 @@ class Egress:
         if peer is None or not self._permits(host, peer, port):
             sock.close()
             return _blocked(host, port, f"connected to {peer}")
-        self._last[host] = peer
-        if len(self._last) > _REMEMBERED:
-            self._last.popitem(last=False)
+        self._last.put(host, peer)
         return sock
 
     def _permits(self, host: str, address: Address, port: int) -> bool:

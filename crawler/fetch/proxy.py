@@ -19,6 +19,7 @@ from crawler.fetch.egress import Egress
 from crawler.fetch.idle_connections import IdleConnections
 from crawler.fetch.peer import is_same_user
 from crawler.model import ErrorCode, Failure
+from crawler.recent import Recent
 from crawler.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Listener:
         self._settings = settings
         self._connections: set[asyncio.Task[None]] = set()
         self._idle = IdleConnections()
-        self._failures: dict[str, Failure] = {}
+        self._failures = Recent[str, Failure](_MAX_FAILURES)
         self._is_open = True
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -157,7 +158,7 @@ class Listener:
                 blocked = sock.code is ErrorCode.BLOCKED_DESTINATION
                 await forwarding.answer(writer, b"403 Forbidden" if blocked else b"502 Bad Gateway")
             return
-        self._failures.pop(normal_host(request.host), None)
+        self._failures.forget(normal_host(request.host))
         await self._exchange(request, near, forwarding.Stream(*await asyncio.open_connection(sock=sock)))
 
     async def _exchange(
@@ -182,9 +183,7 @@ class Listener:
     def _remember(self, host: str, failure: Failure) -> None:
         if failure.code is ErrorCode.BLOCKED_DESTINATION:
             self.refused += 1
-        self._failures[normal_host(host)] = failure
-        if len(self._failures) > _MAX_FAILURES:
-            self._failures.pop(next(iter(self._failures)))
+        self._failures.put(normal_host(host), failure)
 
     def _shut(self) -> None:
         self._is_open = False

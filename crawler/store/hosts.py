@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import Kind, Lease, UrlStatus
+from crawler.recent import Recent
 from crawler.store.database import Database, encode_rows, later_of, now
 from crawler.store.schema import crawls, hosts, urls
 
@@ -39,7 +39,7 @@ class Hosts:
 
     def __init__(self, database: Database, *, default_delay_ms: int) -> None:
         self._database = database
-        self._ids: OrderedDict[str, int] = OrderedDict()
+        self._ids = Recent[str, int](_CACHED_HOSTS)
         dialect = sqlite if database.is_sqlite else postgresql
         self._insert = dialect.insert(hosts).on_conflict_do_nothing()
         self._select = select(hosts.c.name, hosts.c.id).where(
@@ -75,15 +75,14 @@ class Hosts:
         """The ids of these hosts, made where they are new. In a transaction of its own: rows stay valid even if
         the caller's is rolled back, so they can be remembered."""
         wanted = sorted(set(names))
-        missing = [name for name in wanted if name not in self._ids]
+        ids = {name: known for name in wanted if (known := self._ids.get(name)) is not None}
+        missing = [name for name in wanted if name not in ids]
         if missing:
             async with self._database.write() as connection:
                 await connection.execute(self._insert, [{"name": name} for name in missing])
                 for row in await connection.execute(self._select, {"names": json.dumps(missing)}):
-                    self._ids[row.name] = row.id
-        ids = {name: self._ids[name] for name in wanted}
-        while len(self._ids) > _CACHED_HOSTS:
-            self._ids.popitem(last=False)
+                    ids[row.name] = row.id
+                    self._ids.put(row.name, row.id)
         return ids
 
     async def reserve(self, name: str, *, room_seconds: float = 0.0) -> HostTurn:
