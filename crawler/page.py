@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TypeGuard, assert_never
+from typing import Self, TypeGuard, assert_never
 
 from pydantic import JsonValue
 
@@ -87,8 +87,8 @@ class PagePipeline:
         self._contents = Contents(parts.settings, parts.converter, parts.documents, parts.extractor)
         self._renderer = parts.renderer
         self._metrics = parts.metrics
-        #: The pump leases a few pages more, so that a tab need not wait while others are converted and stored.
-        self._tabs = asyncio.Semaphore(parts.settings.render_slots)
+        #: So many pages load at once. The pump leases more: others are at rest, before they are read, or converted.
+        self._loading = asyncio.Semaphore(parts.settings.render_slots)
         self._verdicts = Verdicts(parts.settings, rng=rng, wall_clock=wall_clock)
         self._discovery = Discovery(parts.robots, parts.turns, parts.fetcher, parts.settings, rng)
 
@@ -216,13 +216,14 @@ class PagePipeline:
             self._turns.note_sent(lease.host)
             return None
 
-        async with self._tabs:
+        async with _Place(self._loading) as place:
             answer = await self._renderer.render(
                 lease.url,
                 crawl_id=lease.crawl_id,
                 options=job.rendering,
                 deadline_seconds=self._settings.render_timeout_seconds,
                 on_document=may_navigate,
+                on_rest=place.leave,
             )
         if _is_document(answer):
             # What the browser shows of it, if anything, is a viewer of its own.
@@ -282,6 +283,28 @@ class PagePipeline:
         if _is_confirmed(answer, question):
             return self._freshness.settle(question, lease, job, answer)
         return question
+
+
+class _Place:
+    """A place among the pages that load at once, which may be left before the end of the block."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._is_taken = False
+
+    async def __aenter__(self) -> Self:
+        await self._places.acquire()
+        self._is_taken = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Let another page in; a second call does nothing."""
+        if self._is_taken:
+            self._is_taken = False
+            self._places.release()
 
 
 def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> TypeGuard[Response]:

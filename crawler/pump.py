@@ -31,6 +31,9 @@ _POLL_SECONDS = 0.5
 _HEARTBEAT_SECONDS = 1.0
 #: A page that is cancelled at a stop gets so long to clean up after itself.
 _HAND_BACK_SECONDS = 5.0
+#: So long the first of a batch waits for others. Rendered pages come one by one: a transaction for each of them, and
+#: one for its lease, would be a tenth of what they cost.
+_GATHER_SECONDS = {Kind.STATIC: 0.0, Kind.RENDER: 0.15}
 
 
 @dataclass(slots=True)
@@ -65,7 +68,13 @@ class Pump:
         self._lease_seconds = settings.lease_seconds
         self._max_attempts = settings.max_attempts
         self._monotonic = monotonic
-        self._writer = Writer(finisher, on_queued=self.ring, give_up_seconds=settings.lease_seconds)
+        self._writer = Writer(
+            finisher,
+            in_flight=lambda: len(self._flights),
+            gather_seconds=_GATHER_SECONDS[kind],
+            on_queued=self.ring,
+            give_up_seconds=settings.lease_seconds,
+        )
         #: By token too: a URL may be leased again before its last, lost flight is cleaned up.
         self._flights: dict[tuple[str, int], _Flight] = {}
         self._wake = asyncio.Event()
@@ -125,9 +134,10 @@ class Pump:
             await asyncio.gather(self._heart, return_exceptions=True)
 
     async def _lease(self) -> float | None:
-        """Fill the free slots. A lease for each slot that gets free would cost a transaction each, so a quarter of
-        them must be. Returns the seconds until something may be due."""
-        free = self._slots - len(self._flights)
+        """Fill the free slots. A page that waits to be written takes none, unless as many as there are slots wait.
+        A lease for each slot that gets free would cost a transaction each, so a quarter of them must be. Returns the
+        seconds until something may be due."""
+        free = self._slots - len(self._flights) + min(self._writer.waiting, self._slots)
         if free < max(1, self._slots // 4):
             return _POLL_SECONDS
         wait_seconds = self._idle_until - self._monotonic()

@@ -197,7 +197,9 @@ class Settings(BaseSettings):
 
     # --- work -------------------------------------------------------------------------------------------------
     static_slots: int = Field(32, ge=1, le=1000, description="pages in flight per static worker process")
-    render_slots: int = Field(4, ge=1, le=64, description="pages in flight per rendering worker process")
+    render_slots: int = Field(
+        4, ge=1, le=64, description="pages that load at once per rendering worker process"
+    )
     lease_seconds: float = Field(
         60.0, ge=1, le=3600, description="a page that is silent so long is taken back"
     )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from crawler.errors import Unavailable
 from crawler.model import Lease, Outcome, UrlStatus
@@ -19,16 +20,33 @@ _RETRY_SECONDS = 0.5
 
 
 class Writer:
-    """Finishes outcomes. While one transaction is under way the next batch gathers, so that a lone page waits for
-    nobody and many pages share the cost."""
+    """Finishes outcomes. While one transaction is under way the next batch gathers, and many pages share its cost."""
 
-    def __init__(self, finisher: Finisher, *, on_queued: Callable[[], None], give_up_seconds: float) -> None:
+    def __init__(
+        self,
+        finisher: Finisher,
+        *,
+        in_flight: Callable[[], int],
+        gather_seconds: float,
+        on_queued: Callable[[], None],
+        give_up_seconds: float,
+    ) -> None:
+        """A batch gathers for `gather_seconds` at most, and no longer than until all of the `in_flight()` pages are
+        here: so a lone page waits for nobody."""
         self._finisher = finisher
+        self._in_flight = in_flight
+        self._gather_seconds = gather_seconds
         self._on_queued = on_queued
         self._give_up_seconds = give_up_seconds
         self._queue: list[tuple[Outcome, asyncio.Future[None]]] = []
         self._writing: set[tuple[str, int]] = set()
+        self._came = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many outcomes are here and not written yet."""
+        return len(self._writing)
 
     def has(self, lease: Lease) -> bool:
         """Whether this lease's outcome is here, written or about to be."""
@@ -41,6 +59,7 @@ class Writer:
         key = (outcome.lease.token, outcome.lease.url_id)
         self._writing.add(key)
         self._queue.append((outcome, done))
+        self._came.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain(), name="writer")
         try:
@@ -56,11 +75,19 @@ class Writer:
 
     async def _drain(self) -> None:
         while self._queue:
+            await self._gather()
             batch, self._queue = self._queue[:_BATCH], self._queue[_BATCH:]
             await self._finish([outcome for outcome, _ in batch])
             for _, done in batch:
                 if not done.done():
                     done.set_result(None)
+
+    async def _gather(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._gather_seconds):
+                while len(self._queue) < min(_BATCH, self._in_flight()):
+                    self._came.clear()
+                    await self._came.wait()
 
     async def _finish(self, outcomes: list[Outcome]) -> None:
         give_up_at = time.monotonic() + self._give_up_seconds

@@ -80,12 +80,15 @@ class Renderer:
         options: RenderOptions,
         deadline_seconds: float,
         on_document: OnDocument | None = None,
+        on_rest: Callable[[], None] | None = None,
     ) -> Rendered | Failure | Refusal:
         """Render one URL within `deadline_seconds` and the setting `render_timeout_seconds`.
 
         `on_document(url)` is asked before each document of the main frame: the URL itself, at the moment when the
-        browser is ready to ask for it, and redirects by HTTP and by script. Options have to be the same for all
-        pages of a crawl. `browser_seconds` counts from the moment the page got its tab. Raises what `check` raises.
+        browser is ready to ask for it, and redirects by HTTP and by script. `on_rest()` is called, perhaps more than
+        once, when nothing loads any more and the page is only watched before it is read. Options have to be the
+        same for all pages of a crawl. `browser_seconds` counts from the moment the page got its tab. Raises what
+        `check` raises.
         """
         seconds = min(deadline_seconds, self._settings.render_timeout_seconds)
         deadline = asyncio.get_running_loop().time() + seconds
@@ -99,6 +102,7 @@ class Renderer:
                     options=options,
                     deadline=deadline,
                     on_document=on_document,
+                    on_rest=on_rest,
                 )
         except TimeoutError:
             return Failure(ErrorCode.TIMEOUT, f"not rendered within {seconds:g} s")
@@ -117,6 +121,7 @@ class Renderer:
         options: RenderOptions,
         deadline: float,
         on_document: OnDocument | None,
+        on_rest: Callable[[], None] | None,
     ) -> Rendered | Failure | Refusal:
         loop = asyncio.get_running_loop()
         outcome: Rendered | Failure | Refusal | None = None
@@ -135,6 +140,7 @@ class Renderer:
                 options=options,
                 settings=self._settings,
                 on_document=on_document,
+                on_rest=on_rest,
                 network=context.listener,
             )
             if generation.browser.has_lost_network():

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import cache
 from importlib import resources
+from inspect import Parameter, Signature
 from typing import Any
 
 from playwright.async_api import BrowserContext, CDPSession, Error, Page
@@ -62,9 +63,9 @@ class Tab:
         self._session = session
         self._interception = Interception(self._send, rules, self.traffic)
         for name, handler in self.traffic.handlers.items():
-            session.on(name, handler)
-        session.on("Fetch.requestPaused", self._interception.on_paused)
-        session.on("Fetch.authRequired", self._interception.on_challenge)
+            session.on(name, _Listener(handler))
+        session.on("Fetch.requestPaused", _Listener(self._interception.on_paused))
+        session.on("Fetch.authRequired", _Listener(self._interception.on_challenge))
         page.on("crash", lambda _: self.traffic.lose())
         page.on("close", lambda _: self.traffic.lose())
 
@@ -174,6 +175,19 @@ class Tab:
         except Error as error:
             return Failure(ErrorCode.BROWSER_CRASHED, f"{method}: {error.message}", retryable=True)
         return result
+
+
+class _Listener:
+    """A handler that has its signature at hand: Playwright asks for it at each event, and working it out anew each time
+    would be a twentieth of a worker's CPU time."""
+
+    __signature__ = Signature([Parameter("event", Parameter.POSITIONAL_OR_KEYWORD)])
+
+    def __init__(self, handle: Callable[[dict[str, Any]], None]) -> None:
+        self._handle = handle
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        self._handle(event)
 
 
 @cache

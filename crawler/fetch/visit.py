@@ -48,13 +48,16 @@ async def visit(
     options: RenderOptions,
     settings: Settings,
     on_document: OnDocument | None,
+    on_rest: Callable[[], None] | None,
     network: Listener,
 ) -> Rendered | Failure | Refusal:
     """Render a URL. The caller bounds the whole, and closes the tab unless a Rendered came back.
 
     `on_document(url)` is asked before every document of the main frame: the URL itself, at the moment when the
-    browser is ready to ask for it, and redirects by HTTP and by script. `network` is the tab's way out, which
-    knows what the browser cannot: why a host was not reached. `browser_seconds` of the result is 0; the caller knows.
+    browser is ready to ask for it, and redirects by HTTP and by script. `on_rest()` is called, perhaps more than
+    once, when nothing loads any more and the page is only watched before it is read. `network` is the tab's way
+    out, which knows what the browser cannot: why a host was not reached. `browser_seconds` of the result is 0; the
+    caller knows.
     """
     visit = _Visit(
         tab,
@@ -62,6 +65,7 @@ async def visit(
         options=options,
         settings=settings,
         on_document=on_document,
+        on_rest=on_rest,
         network=network,
     )
     tab.begin(visit.admit)
@@ -80,6 +84,7 @@ class _Visit:
         options: RenderOptions,
         settings: Settings,
         on_document: OnDocument | None,
+        on_rest: Callable[[], None] | None,
         network: Listener,
     ) -> None:
         self._tab = tab
@@ -88,6 +93,7 @@ class _Visit:
         self._options = options
         self._settings = settings
         self._on_document = on_document
+        self._on_rest = on_rest
         self._network = network
         self._hops: list[str] = []
         self._verdict: Failure | Refusal | None = None
@@ -190,6 +196,8 @@ class _Visit:
             if over is not None:
                 return over
             loader, requests = self._traffic.loader, self._traffic.requests
+            if self._on_rest is not None:
+                self._on_rest()
             try:
                 async with asyncio.timeout((longest + _READ_TIMEOUT).total_seconds()):
                     snapshot = await self._tab.read(limits, _DOCUMENT_QUIET, longest)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from crawler.fetch.render_options import RenderOptions, SelectorWait
 from crawler.model import ErrorCode, Failure, Refusal, UrlStatus
-from tests.render.conftest import Origin, Rendering, html, redirect
+from tests.render.conftest import DEADLINE_SECONDS, Origin, Rendering, html, redirect
 
 #: That of `gotoOptions.timeout`, and not the one of the page as a whole, which comes later.
 OWN_TIME_OUT = Failure(ErrorCode.TIMEOUT, "navigation")
@@ -34,6 +34,20 @@ async def test_f2_text_and_links_of_scripts_are_found_in_document_order(
     assert page.html.startswith("<!DOCTYPE html><html>")
     assert '<a href="c?x=1">c?x=1</a>' in page.html
     assert page.browser_seconds > 0
+
+
+async def test_a_page_is_at_rest_when_nothing_loads_any_more(renderer: Rendering, site: Origin) -> None:
+    site.routes["/"] = "<script>fetch('/data').then(() => document.title = 'after')</script>"
+    site.routes["/data"] = web.json_response([])
+    answered_at_rest: list[int] = []
+    await renderer.renderer.render(
+        site.url(),
+        crawl_id="crawl",
+        options=RenderOptions(),
+        deadline_seconds=DEADLINE_SECONDS,
+        on_rest=lambda: answered_at_rest.append(site.count("/data")),
+    )
+    assert set(answered_at_rest) == {1}
 
 
 async def test_the_response_of_the_document_is_told(renderer: Rendering, site: Origin) -> None:
