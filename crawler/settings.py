@@ -214,7 +214,9 @@ class Settings(BaseSettings):
     expiry_batch_rows: int = Field(
         1000, ge=10, le=1000, description="rows past their retention that one transaction deletes at most"
     )
-    expiry_batch_ms: float = Field(20.0, ge=1, le=200, description="time that such a transaction shall take")
+    expiry_batch_ms: float = Field(
+        20.0, ge=1, le=200, description="time that such a transaction shall take, if it has over 100 rows"
+    )
     stop_seconds: float = Field(25.0, ge=0, le=300, description="pages in flight may go on so long at a stop")
 
     # --- schedules --------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from crawler.store.contents import Contents
 from crawler.store.database import Database, now
 from crawler.store.schema import crawls, events, held_links, urls
 
-_LEAST_ROWS = 10
-_FIRST_ROWS = 100
+#: Fewer are hardly quicker: most of the time is then spent on waiting for the database's answers.
+_LEAST_ROWS = 100
 #: Rows of the next batch at most, by those of the last: one that was quick by chance must not make it much too large.
 _GROWTH = 1.5
 #: Crawls in one batch at most.
@@ -50,7 +50,7 @@ class BatchSize:
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
-        self.rows = min(_FIRST_ROWS, limits.rows)
+        self.rows = min(_LEAST_ROWS, limits.rows)
 
     def learn(self, rows: int, seconds: float) -> None:
         """A batch of `rows` rows took so long."""

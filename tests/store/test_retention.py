@@ -172,15 +172,16 @@ async def test_a_text_that_is_stored_again_is_not_deleted_meanwhile(store: Store
 def test_x43_a_batch_has_as_many_rows_as_fit_into_its_time() -> None:
     size = BatchSize(BatchLimits(rows=1_000, milliseconds=20))
     for _ in range(20):
-        size.learn(size.rows, 0.0001 * size.rows)
-    assert 190 <= size.rows <= 200, "0.1 ms a row"
-    size.learn(size.rows, 0.2)
-    assert 19 <= size.rows <= 20, "the disk has become ten times slower"
+        size.learn(size.rows, 0.00005 * size.rows)
+    assert 390 <= size.rows <= 400, "0.05 ms a row"
+    size.learn(size.rows, 0.04)
+    assert 195 <= size.rows <= 200, "the disk has become twice as slow"
     size.learn(size.rows, 5.0)
-    assert size.rows == 10, "fewer are not worth a transaction"
+    assert size.rows == 100, "fewer are hardly quicker"
     for _ in range(30):
         size.learn(3, 0.0001)
-    assert size.rows == 10, "batches that were not full say nothing of larger ones"
+    assert size.rows == 100, "batches that were not full say nothing of larger ones"
     for _ in range(30):
         size.learn(size.rows, 0.0001)
     assert size.rows == 1_000
+    assert BatchSize(BatchLimits(rows=10)).rows == 10
