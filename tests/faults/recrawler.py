@@ -14,8 +14,10 @@ from tests.faults.evidence import Child
 from tests.faults.origin import HOSTS
 from tests.faults.rig import Rig
 
-#: A schedule of small trees each, so that most runs end before the next one is due and some do not.
-_SCHEDULES = (("h0.test", 3, 6), ("h2.test", 6, 8))
+#: Host, pages, and seconds between two due times: so that some runs end before the next one is due and some do not.
+_SCHEDULES = (("h0.test", 5, 5), ("h2.test", 7, 7))
+#: Pages of the origin that change at each step.
+_EDITS = 3
 _OVERLAPS = ("skip", "queue", "cancel_previous")
 
 
@@ -53,11 +55,12 @@ class Recrawler:
             self._rig.poller.schedule_ids.append(schedule["id"])
 
     async def step(self, *, most: int) -> None:
-        """Change a page of some tree, and start a crawl unless there are as many."""
-        url = self._random.choice([*self._rig.accepted.values(), *self._rig.schedules.values()])
-        root = urlsplit(url).path
-        size = int(root.split("/")[2])
-        self._rig.origin.edit(root.removesuffix("0") + str(self._random.randrange(size)))
+        """Change pages of some trees, and start a crawl unless there are as many."""
+        for _ in range(_EDITS):
+            url = self._random.choice([*self._rig.accepted.values(), *self._rig.schedules.values()])
+            root = urlsplit(url).path
+            size = int(root.split("/")[2])
+            self._rig.origin.edit(root.removesuffix("0") + str(self._random.randrange(size)))
         if len(self._rig.accepted) < most:
             await self._ways[self._random.choice(list(self._ways))]()
 
