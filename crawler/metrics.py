@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from crawler.model import ErrorCode, Outcome, Role
+from crawler.model import ErrorCode, Kind, Outcome, Role
 
 #: Upper bounds in seconds: from a page of the next rack to the longest time-outs.
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
@@ -29,6 +29,14 @@ class Metrics:
             "crawl_render_seconds", "Time that a page was open.", buckets=_BUCKETS, registry=registry
         )
         self._browsers = Counter("crawl_browser_starts", "Browsers that were started.", registry=registry)
+        self._paused = Gauge(
+            "crawl_paused",
+            "1: this process begins no pages, for want of memory or of a browser.",
+            ("kind",),
+            registry=registry,
+        )
+        for kind in Kind:
+            self.note_pause(kind, is_paused=False)
         self._rings = Histogram(
             "crawl_doorbell_lag_seconds",
             "Time from a ring to the work it asks for, as far as the machines' clocks agree.",
@@ -53,6 +61,10 @@ class Metrics:
     def note_browser_start(self) -> None:
         """A browser has been started: the first one, or one in the place of another."""
         self._browsers.inc()
+
+    def note_pause(self, kind: Kind, *, is_paused: bool) -> None:
+        """Pages of a kind are not begun any more, or again."""
+        self._paused.labels(kind).set(is_paused)
 
     def note_ring(self, lag_seconds: float) -> None:
         """Work begins that was rung for so long ago."""

@@ -57,8 +57,11 @@ class Pump:
         doorbell: Doorbell,
         metrics: Metrics,
         settings: Settings,
+        hindrance: Callable[[], str],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`hindrance` says why no page can be begun just now, "" when one can: pages then stay in the database, where
+        other processes find them."""
         self.kind = kind
         self._slots = slots
         self._frontier = frontier
@@ -68,6 +71,8 @@ class Pump:
         self._lease_seconds = settings.lease_seconds
         self._max_attempts = settings.max_attempts
         self._monotonic = monotonic
+        self._hindrance = hindrance
+        self._is_hindered = False
         self._writer = Writer(
             finisher,
             in_flight=lambda: len(self._flights),
@@ -140,6 +145,8 @@ class Pump:
         free = self._slots - len(self._flights) + min(self._writer.waiting, self._slots)
         if free < max(1, self._slots // 4):
             return _POLL_SECONDS
+        if self._must_wait():
+            return _POLL_SECONDS
         wait_seconds = self._idle_until - self._monotonic()
         if wait_seconds > 0:
             return wait_seconds
@@ -163,6 +170,18 @@ class Pump:
         due = leased.next_due_seconds
         self._idle_until = self._monotonic() + (_POLL_SECONDS if due is None else min(due, _POLL_SECONDS))
         return due
+
+    def _must_wait(self) -> bool:
+        """Whether no page can be begun just now; tells the log and the metrics when that changes."""
+        hindrance = self._hindrance()
+        if bool(hindrance) is not self._is_hindered:
+            self._is_hindered = bool(hindrance)
+            self._metrics.note_pause(self.kind, is_paused=self._is_hindered)
+            if hindrance:
+                log.warning("no more %s pages for now: %s", self.kind, hindrance)
+            else:
+                log.info("%s pages are begun again", self.kind)
+        return self._is_hindered
 
     async def _run(self, lease: Lease) -> None:
         try:

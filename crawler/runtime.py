@@ -28,6 +28,7 @@ from crawler.fetch.renderer import Renderer
 from crawler.freshness import Freshness
 from crawler.jobs import Jobs
 from crawler.maintenance import Maintenance
+from crawler.memory import Memory
 from crawler.metrics import Metrics
 from crawler.model import Kind
 from crawler.page import PagePipeline, Parts
@@ -120,8 +121,12 @@ class Runtime:
         address_turns = AddressTurns(addresses, self._egress, gap_seconds=gap_seconds)
         self._turns = Turns(self._frontier, hosts, address_turns, lease_seconds=settings.lease_seconds)
         self._fetcher = HttpFetcher(self._egress, settings, on_sent=self._turns.note_sent)
+        self._memory = Memory(settings)
         self._renderer = Renderer(
-            EgressProxy(self._egress, settings), settings, on_start=self.metrics.note_browser_start
+            EgressProxy(self._egress, settings),
+            settings,
+            on_start=self.metrics.note_browser_start,
+            is_memory_short=lambda: bool(self._memory.shortage()),
         )
         self._converter = Converter(settings)
         self._documents = Documents(settings)
@@ -211,9 +216,14 @@ class Runtime:
             doorbell=self._doorbell,
             metrics=self.metrics,
             settings=self.settings,
+            hindrance=lambda: self._hindrance(kind),
         )
         self._local.on_ring(kind, pump.ring)
         return pump
+
+    def _hindrance(self, kind: Kind) -> str:
+        """Why this process can begin no page of this kind just now; "" when it can."""
+        return self._memory.shortage() or (self._renderer.hindrance if kind is Kind.RENDER else "")
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -276,7 +286,9 @@ class Runtime:
             parts["database"] = error.message
             parts["schema"] = "unknown"
         if self.settings.embedded:
-            parts["browser"] = await self.check_browser()
+            parts["memory"] = self._memory.shortage() or "ok"
+            # To ask for a browser is to start one.
+            parts["browser"] = await self.check_browser() if parts["memory"] == "ok" else "unknown"
         return parts
 
     @property

@@ -163,6 +163,9 @@ class Settings(BaseSettings):
     browser_lifetime_seconds: float = Field(
         900.0, gt=0, le=86_400, description="age at which the browser is replaced"
     )
+    browser_retry_seconds: float = Field(
+        60.0, ge=0.1, le=3600, description="longest wait between two tries to start a browser"
+    )
     contexts_per_browser: int = Field(16, ge=1, le=64, description="crawls whose cookies one browser keeps")
     navigations_per_page: int = Field(50, ge=1, description="navigations before a page is replaced")
     browser_memory_bytes: int = Field(
@@ -199,6 +202,11 @@ class Settings(BaseSettings):
     static_slots: int = Field(32, ge=1, le=1000, description="pages in flight per static worker process")
     render_slots: int = Field(
         4, ge=1, le=64, description="pages that load at once per rendering worker process"
+    )
+    min_free_memory_bytes: int = Field(
+        128 << 20,
+        ge=0,
+        description="with less free no more pages are begun; at most an eighth of all counts; 0: any",
     )
     lease_seconds: float = Field(
         60.0, ge=1, le=3600, description="a page that is silent so long is taken back"

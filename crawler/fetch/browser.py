@@ -8,18 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from uuid import uuid4
 
-import psutil
 from playwright.async_api import Browser as PlaywrightBrowser
 from playwright.async_api import Error, Playwright, async_playwright
 
 from crawler.errors import ConfigurationError, Unavailable
 from crawler.fetch import chromium, selftest
+from crawler.fetch.browser_home import BrowserHome, parent, sweep
 from crawler.fetch.processes import ProcessTree, runs
 from crawler.settings import Settings
 
@@ -27,8 +24,6 @@ log = logging.getLogger(__name__)
 
 _LAUNCH_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
-#: Followed by our process id.
-_HOME_PREFIX = "crawl-chromium-"
 #: Megabytes of young garbage that Node.js lets pile up in the driver, three times over; its own 16 are never worth it.
 _DRIVER_OPTIONS = "--max-semi-space-size=2"
 
@@ -36,7 +31,9 @@ _DRIVER_OPTIONS = "--max-semi-space-size=2"
 class Browser:
     """A launched browser. `launch` it, `close` it; it is never restarted, only replaced."""
 
-    def __init__(self, driver: Playwright, browser: PlaywrightBrowser, home: Path, tree: ProcessTree) -> None:
+    def __init__(
+        self, driver: Playwright, browser: PlaywrightBrowser, home: BrowserHome, tree: ProcessTree
+    ) -> None:
         self.playwright = browser
         #: Its processes take more memory than they may: use it no more.
         self.is_bloated = False
@@ -58,20 +55,25 @@ class Browser:
         if executable is None:
             raise ConfigurationError("No Chromium was found; install one, or set CRAWL_CHROMIUM to its path.")
         marker = uuid4().hex
-        _sweep()
-        home = Path(tempfile.mkdtemp(prefix=f"{_HOME_PREFIX}{os.getpid()}-"))
+        sweep()
+        try:
+            home = BrowserHome.make()
+        except OSError as error:
+            message = f"There is no place for the files of a browser in {parent()}: {error.strerror}."
+            raise Unavailable(message) from error
         # The driver gets our environment, and Playwright knows no other way to give Node.js an option.
         os.environ.setdefault("NODE_OPTIONS", _DRIVER_OPTIONS)
         driver = None
         try:
             async with asyncio.timeout(_LAUNCH_SECONDS):
-                driver = await async_playwright().start()
+                with home.for_children():
+                    driver = await async_playwright().start()
                 launched = await driver.chromium.launch(
                     executable_path=executable,
                     args=chromium.switches(settings, marker=marker),
                     # The popup blocker stays on.
                     ignore_default_args=["--disable-popup-blocking"],
-                    env=dict(chromium.environment(home)),
+                    env=dict(chromium.environment(home.path)),
                     chromium_sandbox=chromium.has_sandbox(settings),
                     proxy={"server": chromium.DEAD_PROXY, "bypass": chromium.PROXY_EVERYTHING},
                     # Our own shutdown closes it; signals are not the driver's to handle.
@@ -83,7 +85,7 @@ class Browser:
                 # Not before: now all of its processes run.
                 browser = cls(driver, launched, home, ProcessTree.find(marker))
                 launched.on("disconnected", lambda _: browser.gone.set())
-        except (Error, TimeoutError) as error:
+        except (Error, OSError) as error:
             await _end(driver, ProcessTree.find(marker), home)
             message = f"Chromium at {executable} does not start: {_first_line(error)}"
             raise Unavailable(message) from error
@@ -138,22 +140,14 @@ class Browser:
         self._tree.kill_browser()
 
 
-async def _end(driver: Playwright | None, tree: ProcessTree, home: Path) -> None:
+async def _end(driver: Playwright | None, tree: ProcessTree, home: BrowserHome) -> None:
     tree.kill_browser()
     if driver is not None:
         with suppress(Error, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await driver.stop()
     await tree.kill(_CLOSE_SECONDS)
-    shutil.rmtree(home, ignore_errors=True)
-
-
-def _sweep() -> None:
-    """Remove the folders of processes that were killed before they could."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_HOME_PREFIX}*-*"):
-        owner = path.name.removeprefix(_HOME_PREFIX).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
+    home.remove()
 
 
 def _first_line(error: Exception) -> str:

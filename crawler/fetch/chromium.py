@@ -121,6 +121,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": str(home),
+        "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "XDG_CONFIG_HOME": str(home / "config"),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -21,7 +19,6 @@ class ProcessTree:
 
     main: psutil.Process | None
     driver: psutil.Process | None
-    profile: Path | None
 
     @classmethod
     def find(cls, marker: str) -> ProcessTree:
@@ -30,8 +27,8 @@ class ProcessTree:
             with suppress(psutil.Error):
                 command = process.cmdline()
                 if any(marker in word for word in command) and "--type=" not in " ".join(command):
-                    return cls(process, process.parent(), _profile(command))
-        return cls(None, None, None)
+                    return cls(process, process.parent())
+        return cls(None, None)
 
     def is_alive(self) -> bool:
         """Whether both the browser and its driver run."""
@@ -68,14 +65,12 @@ class ProcessTree:
                 os.killpg(self.main.pid, signal.SIGKILL)
 
     async def kill(self, longest_seconds: float) -> None:
-        """Kill driver and browser, wait until they are gone, and remove the profile they may have left."""
+        """Kill driver and browser, and wait until they are gone."""
         self.kill_browser()
         if self.driver is not None:
             _kill(self.driver)
         known = [process for process in (self.main, self.driver) if process is not None]
         await asyncio.to_thread(psutil.wait_procs, known, longest_seconds)
-        if self.profile is not None:
-            shutil.rmtree(self.profile, ignore_errors=True)
 
     def _browser(self) -> list[psutil.Process]:
         if self.main is None:
@@ -83,11 +78,6 @@ class ProcessTree:
         with suppress(psutil.Error):
             return [self.main, *self.main.children(recursive=True)]
         return []
-
-
-def _profile(command: list[str]) -> Path | None:
-    prefix = "--user-data-dir="
-    return next((Path(word.removeprefix(prefix)) for word in command if word.startswith(prefix)), None)
 
 
 def runs(process: psutil.Process) -> bool:

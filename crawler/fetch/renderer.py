@@ -7,6 +7,7 @@ without a bound, a page that does not close takes its browser with it, and a cra
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Self
 
 from playwright.async_api import Error
 
+from crawler.errors import Unavailable
 from crawler.fetch import chromium
 from crawler.fetch.browser import Browser
 from crawler.fetch.crawl_context import CrawlContext
@@ -24,6 +26,8 @@ from crawler.fetch.tab import Tab
 from crawler.fetch.visit import OnDocument, visit
 from crawler.model import ErrorCode, Failure, Refusal, Rendered
 from crawler.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 #: An idle tab is kept for the next page of its crawl, an idle context for its cookies.
@@ -35,13 +39,23 @@ class Renderer:
     """Renders URLs. One per process, opened after any fork; closing it leaves no process behind."""
 
     def __init__(
-        self, proxy: EgressProxy, settings: Settings, *, on_start: Callable[[], None] | None = None
+        self,
+        proxy: EgressProxy,
+        settings: Settings,
+        *,
+        on_start: Callable[[], None] | None = None,
+        is_memory_short: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`on_start` is called whenever a browser has started."""
+        """`on_start` is called whenever a browser has started. While `is_memory_short`, an idle browser is closed."""
         self._on_start = on_start
+        self._is_memory_short = is_memory_short
         self._proxy = proxy
         self._settings = settings
         self._starting: asyncio.Task[_Generation] | None = None
+        #: How often in a row no browser started, why, and when the next one may be tried.
+        self._failed_starts = 0
+        self._failure = ""
+        self._next_start_at = 0.0
         self._generations: set[_Generation] = set()
         self._chores: set[asyncio.Task[None]] = set()
 
@@ -62,6 +76,12 @@ class Renderer:
         await asyncio.gather(*(generation.close() for generation in list(self._generations)))
         while self._chores:
             await asyncio.gather(*self._chores, return_exceptions=True)
+
+    @property
+    def hindrance(self) -> str:
+        """Why no page can be rendered just now: the last browser did not start and the next one is not due; or ""."""
+        is_early = asyncio.get_running_loop().time() < self._next_start_at
+        return self._failure if is_early else ""
 
     async def check(self) -> str:
         """Name and version of the browser, which is started if need be.
@@ -175,6 +195,8 @@ class Renderer:
         """The browser for new pages; launched, once for all that wait, when there is none or it is spent."""
         while True:
             if self._starting is None:
+                if self.hindrance:
+                    raise Unavailable(self.hindrance)
                 self._starting = asyncio.create_task(self._launch(), name="launch browser")
             starting = self._starting
             try:
@@ -192,15 +214,30 @@ class Renderer:
                     self._chore(generation.close())
 
     async def _launch(self) -> _Generation:
-        generation = _Generation(await Browser.launch(self._settings), self._proxy, self._settings)
+        try:
+            browser = await Browser.launch(self._settings)
+        except Unavailable as error:
+            self._note_failure(error.message)
+            raise
+        self._failed_starts = 0
+        generation = _Generation(browser, self._proxy, self._settings)
         if self._on_start is not None:
             self._on_start()
         self._generations.add(generation)
         self._chore(self._look_after(generation))
         return generation
 
+    def _note_failure(self, message: str) -> None:
+        """Each failure in a row doubles the time to the next try."""
+        longest = self._settings.browser_retry_seconds
+        seconds = min(2.0 ** min(self._failed_starts, 30), longest)
+        self._failed_starts += 1
+        self._failure = message
+        self._next_start_at = asyncio.get_running_loop().time() + seconds
+        log.error("no browser, tried again in %g s: %s", seconds, message)
+
     async def _look_after(self, generation: _Generation) -> None:
-        await generation.look_after()
+        await generation.look_after(self._is_memory_short)
         self._generations.discard(generation)
 
     def _chore(self, work: Coroutine[None, None, None]) -> None:
@@ -253,10 +290,10 @@ class _Generation:
         if context is not None:
             await context.close()
 
-    async def look_after(self) -> None:
-        """Watch processes and idle contexts until the browser is gone, or spent and idle; then clean up."""
+    async def look_after(self, is_memory_short: Callable[[], bool]) -> None:
+        """Watch processes and idle contexts until the browser is gone, or is idle and may not stay; then clean up."""
         gone = self.browser.gone
-        while not gone.is_set() and (self.in_use or not self.is_spent):
+        while not gone.is_set() and (self.in_use or not (self.is_spent or is_memory_short())):
             self.browser.inspect(self._settings.browser_memory_bytes)
             now = asyncio.get_running_loop().time()
             for crawl_id, context in list(self._contexts.items()):

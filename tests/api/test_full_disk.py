@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 from crawler.store.migrate import upgrade_async
 from tests import servers
 from tests.api.server import Server, serving, settings
+from tests.disks import fill, small_disk
 from tests.engine.origin import NOT_FOUND, answer, serve
 from tests.fetch.origins import PUBLIC
 
@@ -26,34 +25,10 @@ DISK_BYTES = 32 << 20
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Path]:
+def disk() -> Iterator[Path]:
     """A file system of 32 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system takes root")
-    # Not below pytest's own folder, which Postgres may not enter.
-    place = Path(tempfile.mkdtemp(prefix="crawl-small-disk-"))
-    place.chmod(0o755)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)], check=False
-    )
-    if mounted.returncode:
-        place.rmdir()
-        pytest.skip("this machine lets nobody mount a small file system")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-    place.rmdir()
-
-
-def fill(disk: Path) -> Path:
-    """Leave no room. Returns what to remove."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while file.write(b"\0" * 65_536):
-                pass
-        except OSError:
-            pass
-    return filler
+    with small_disk(DISK_BYTES) as place:
+        yield place
 
 
 async def go_through_a_full_disk(server: Server, disk: Path) -> None:
@@ -93,17 +68,17 @@ async def go_through_a_full_disk(server: Server, disk: Path) -> None:
     assert len(pages) == len(set(pages)) == PAGES, "no page had to be fetched again"
 
 
-async def test_x33_sqlite_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
-    chosen = settings(tmp_path, database_url=f"sqlite:///{small_disk / 'crawl.db'}")
+async def test_x33_sqlite_on_a_full_disk(disk: Path, tmp_path: Path) -> None:
+    chosen = settings(tmp_path, database_url=f"sqlite:///{disk / 'crawl.db'}")
     async with serving(chosen) as server:
-        await go_through_a_full_disk(server, small_disk)
+        await go_through_a_full_disk(server, disk)
 
 
 async def test_x33_postgres_on_a_full_disk(
-    small_disk: Path, tmp_path: Path, postgres_server: servers.Server, postgres_url: str
+    disk: Path, tmp_path: Path, postgres_server: servers.Server, postgres_url: str
 ) -> None:
     """Its tables are on the full disk; where its log is full Postgres stops, which is X17."""
-    folder = small_disk / "tables"
+    folder = disk / "tables"
     folder.mkdir()
     shutil.chown(folder, psutil.Process(postgres_server.pid).username())
     connection = await asyncpg.connect(postgres_url)
@@ -113,7 +88,7 @@ async def test_x33_postgres_on_a_full_disk(
         url = postgres_url.rpartition("/")[0] + "/full_disk"
         await upgrade_async(url)
         async with serving(settings(tmp_path, database_url=url)) as server:
-            await go_through_a_full_disk(server, small_disk)
+            await go_through_a_full_disk(server, disk)
     finally:
         await connection.execute("DROP DATABASE IF EXISTS full_disk WITH (FORCE)")
         await connection.execute("DROP TABLESPACE IF EXISTS small")

@@ -227,14 +227,20 @@ def settings_for(**given: object) -> Settings:
 
 
 @asynccontextmanager
-async def rendering(*, resolver: Answers | None = None, **given: object) -> AsyncIterator[Rendering]:
+async def rendering(
+    *,
+    resolver: Answers | None = None,
+    is_memory_short: Callable[[], bool] = lambda: False,
+    **given: object,
+) -> AsyncIterator[Rendering]:
     """A renderer with a browser of its own."""
     settings = settings_for(**given)
     if find_chromium(settings) is None:
         pytest.skip("no Chromium is installed")
     egress = Egress(settings, resolver=resolver)
     try:
-        async with Renderer(EgressProxy(egress, settings), settings) as renderer:
+        proxy = EgressProxy(egress, settings)
+        async with Renderer(proxy, settings, is_memory_short=is_memory_short) as renderer:
             yield Rendering(renderer, settings)
     finally:
         egress.close()

@@ -190,7 +190,13 @@ async def test_b3_the_environment_has_nothing_of_ours(
         assert driver.environ()["NODE_OPTIONS"] == "--max-semi-space-size=2"
         names = main.environ()
         assert names["HOME"].startswith(tempfile.gettempdir())
-        assert {name for name in names if not name.startswith("XDG_")} <= {"PATH", "HOME", "LANG", "TZ"}
+        assert {name for name in names if not name.startswith("XDG_")} <= {
+            "PATH",
+            "HOME",
+            "TMPDIR",
+            "LANG",
+            "TZ",
+        }
 
 
 async def test_the_named_browser_has_to_be_executable(tmp_path: Path) -> None:
@@ -278,10 +284,63 @@ async def test_i9_closing_leaves_nothing(renderers: Renderers, site: Origin, fol
         browser = renderer.processes()
         driver = browser[0].parent()
         assert driver is not None
-        assert len(list(folder.iterdir())) > 1
         assert not killed.exists(), "what a killed worker left is removed by the next"
+        (home,) = folder.iterdir()
+        assert len(list(home.iterdir())) > 1
     assert dead([*browser, driver])
     assert list(folder.iterdir()) == []
+
+
+async def test_an_idle_browser_is_closed_while_memory_is_short(renderers: Renderers, site: Origin) -> None:
+    """One that has a page stays for it, and the next page gets a new one."""
+    hanging = Hanging()
+    site.routes |= {"/hang": hanging, "/": "<title>t</title>"}
+    is_short = False
+    async with renderers(is_memory_short=lambda: is_short, render_timeout_seconds=4) as renderer:
+        page = asyncio.create_task(renderer.render(site.url("/hang")))
+        await hanging.arrived.wait()
+        is_short = True
+        browser = renderer.processes()
+        failure = await page
+        assert isinstance(failure, Failure)
+        assert failure.code is ErrorCode.TIMEOUT, "its time was up, and not that of the browser"
+        await until(lambda: dead(browser))
+        is_short = False
+        assert (await renderer.page(site.url())).title == "t"
+
+
+@pytest.mark.browser
+async def test_x34_what_a_killed_worker_left_goes_at_the_next_start(
+    renderers: Renderers, folder: Path
+) -> None:
+    """Of one that lives nothing goes, whoever starts a browser beside it."""
+    async with worker() as (process, browser):
+        (home,) = folder.iterdir()
+        assert list(home.glob("playwright_chromiumdev_profile-*"))
+        async with renderers() as renderer:
+            await renderer.renderer.check()
+        assert list(folder.iterdir()) == [home]
+        # All of them at once, as the kernel does when a container ends: none can clean up behind another.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (process.pid, *(one.pid for one in browser)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        await process.wait()
+        await until(lambda: dead(browser))
+    assert list(home.glob("playwright_chromiumdev_profile-*"))
+    async with renderers() as renderer:
+        await renderer.renderer.check()
+        assert not home.exists()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.browser
+async def test_x34_dev_shm_without_room_does_not_matter() -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("mounting a small file system takes root")
+    full = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && head -c 65536 /dev/zero > /dev/shm/full && exec "$@"'
+    async with worker("unshare", "--mount", "sh", "-c", full, "sh") as (_, browser):
+        assert len(browser) > 2, "it has rendered a page"
 
 
 @pytest.mark.browser
