@@ -8,9 +8,8 @@ from typing import Any
 from fastapi.responses import JSONResponse, Response
 
 from api.schemas import ErrorAnswer
+from api.sending import HEADERS, PIECE_BYTES, LongAnswer, in_pieces
 
-#: Of every answer: what is asked for changes while a crawl runs.
-HEADERS = {"Cache-Control": "no-store"}
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -27,4 +26,6 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def success(result: object) -> Response:
     """A result in the envelope (contract A.3)."""
     content = {"success": True, "result": result, "errors": [], "messages": []}
-    return JSONResponse(content, headers=HEADERS)
+    whole = JSONResponse(content, headers=HEADERS)
+    body = bytes(whole.body)
+    return whole if len(body) <= PIECE_BYTES else LongAnswer(in_pieces(body), len(body))

@@ -15,6 +15,7 @@ from api.exposure import generated_token
 from api.gate import Gate, Guard
 from api.limits import open_limiter
 from api.openapi import describe
+from api.sending import Outbox
 from crawler.doorbell import Doorbell
 from crawler.errors import ConfigurationError
 from crawler.runtime import Runtime
@@ -67,7 +68,7 @@ def _lifespan(
             token = settings.api_token or generated_token(settings)[0]
             guard = Guard(settings, token, Accounts(runtime.database), limiter)
             async with _working(runtime, settings) as work:
-                app.state.services = Services(settings, runtime, guard, work)
+                app.state.services = Services(settings, runtime, guard, Outbox(settings), work)
                 yield
 
     return lifespan

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from api import schemas
-from api.answers import HEADERS, is_id, refusals, success
+from api.answers import is_id, refusals, success
 from api.body import read_body
 from api.deps import (
     CacheTtl,
@@ -21,7 +21,8 @@ from api.deps import (
     WritableAccount,
     refuse_repeats,
 )
-from api.results import encode_page, is_small, list_fields
+from api.results import encode_page, list_fields
+from api.sending import HEADERS, PIECE_BYTES, LongAnswer
 from crawler.errors import NotFound
 from crawler.model import CrawlStatus, UrlStatus
 from crawler.options import parse_options
@@ -79,10 +80,10 @@ async def read_crawl(
     """A crawl and its records, page by page."""
     wanted = None if status is None else UrlStatus(status)
     page = await services.runtime.service.read(account, crawl_id, cursor=cursor, limit=limit, status=wanted)
-    if is_small(page):
+    if page.text_bytes <= PIECE_BYTES:
         content = b"".join([piece async for piece in encode_page(page)])
         return Response(content, media_type="application/json", headers=HEADERS)
-    return StreamingResponse(encode_page(page), media_type="application/json", headers=HEADERS)
+    return LongAnswer(encode_page(page), page.held_bytes)
 
 
 @router.delete("/crawl/{crawl_id}", response_model=schemas.CancelledAnswer, responses=refusals(403))

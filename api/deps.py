@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator
 
 from api.gate import Guard
+from api.sending import Outbox
 from crawler.errors import Forbidden, InvalidRequest, NotFound
 from crawler.runtime import Runtime
 from crawler.settings import Settings
@@ -28,6 +29,7 @@ class Services:
     settings: Settings
     runtime: Runtime
     guard: Guard
+    outbox: Outbox
     #: The crawling that this process does itself; None where workers do it.
     work: asyncio.Task[None] | None
 

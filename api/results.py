@@ -7,10 +7,9 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 
+from api.sending import PIECE_BYTES, in_pieces
 from crawler.model import PUBLIC_TEXT, CrawlView, Record, RecordPage
 
-#: Small records are sent together in pieces of about this size.
-_PIECE_CHARS = 1 << 16
 _MESSAGES: Mapping[str, str] = {code.value: text for code, text in PUBLIC_TEXT.items()}
 #: What details never replace, nor stand in for.
 _OWN_FIELDS = frozenset({"url", "status", "metadata", "html", "markdown", "json", "reason", "message"})
@@ -67,27 +66,24 @@ def record_fields(record: Record) -> dict[str, object]:
     return fields
 
 
-def is_small(page: RecordPage) -> bool:
-    """Whether the answer may be made in one go: a stream has a price of its own."""
-    texts = (text for record in page.records for text in (record.html, record.markdown, record.json))
-    return len(page.records) * 1_000 + sum(len(text) for text in texts if text) <= _PIECE_CHARS
-
-
 async def encode_page(page: RecordPage) -> AsyncIterator[bytes]:
-    """The whole answer to GET, in pieces, so that another request waits for one record at most."""
+    """The whole answer to GET, in pieces, so that another request waits for one record at most. Of what is ready to be
+    sent no more than one record is held."""
     fields = crawl_fields(page.crawl)
     if page.next_cursor is not None:
         # A string, as typed SDKs declare it (contract A.9).
         fields["cursor"] = str(page.next_cursor)
-    piece = '{"success":true,"result":' + _dump(fields)[:-1] + ',"records":['
-    separator = ""
+    ready = ('{"success":true,"result":' + _dump(fields)[:-1] + ',"records":[').encode()
+    separator = b""
     for record in page.records:
-        piece += separator + _dump(record_fields(record))
-        separator = ","
-        if len(piece) >= _PIECE_CHARS:
-            yield piece.encode()
-            piece = ""
-    yield (piece + ']},"errors":[],"messages":[]}').encode()
+        ready += separator + _dump(record_fields(record)).encode()
+        del record
+        separator = b","
+        if len(ready) >= PIECE_BYTES:
+            async for piece in in_pieces(ready):
+                yield piece
+            ready = b""
+    yield ready + b']},"errors":[],"messages":[]}'
 
 
 def _dump(value: object) -> str:

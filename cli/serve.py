@@ -41,6 +41,10 @@ def serve(**given: Any) -> ExitCode:
     with socket.create_server((settings.host, settings.port), family=family) as listener:
         # asyncio does it only for sockets that name their protocol, and small answers would wait for an ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # A connection that was closed because its reader takes nothing would wait for that reader once more.
+            milliseconds = round(settings.answer_seconds * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         asyncio.run(_serve(settings, listener))
     return ExitCode.DONE
 

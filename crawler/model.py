@@ -6,7 +6,7 @@ one URL; a fetcher brings a `Response` or a `Failure`; the page pipeline ends in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -330,8 +330,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """Some records in discovery order; `next_cursor` is None on the last page."""
+    """Some records in discovery order; `next_cursor` is None on the last page.
+
+    A record is made when it is asked for: until then its texts, `text_bytes` together, are held compressed. Who goes
+    through them one by one holds `held_bytes` meanwhile.
+    """
 
     crawl: CrawlView
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     next_cursor: int | None
+    text_bytes: int = 0
+    held_bytes: int = 0

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     max_daily_browser_seconds: float = Field(
         0, ge=0, description="browser time per account and UTC day; 0: none"
     )
+    answer_memory_bytes: int = Field(
+        256 << 20, ge=1 << 20, description="memory of answers that wait for their readers, per process"
+    )
+    answer_seconds: float = Field(120.0, ge=1, le=3600, description="time for a reader to take a long answer")
     page_bytes: int = Field(10_000_000, ge=1000, description="size at which one answer of GET is cut")
     max_diff_chars: int = Field(65_536, ge=256, le=1 << 20, description="differences shown of one page")
 

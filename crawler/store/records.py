@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Row, Select, bindparam, func, select
 
 from crawler.model import Record, RecordPage, Role, UrlStatus
 from crawler.store.contents import select_with_bodies, unpack
@@ -45,24 +46,53 @@ class Records:
                 return RecordPage(view, (), None)
             rows = (await connection.execute(self._pages[status], place)).all()
         shown = [row for row in rows if row.is_shown]
-        records = tuple(
-            Record(
-                seq=row.seq,
-                url=row.url,
-                status=UrlStatus.QUEUED if row.status == UrlStatus.LEASED else UrlStatus(row.status),
-                reason=row.reason,
-                http_status=row.http_status,
-                final_url=row.final_url,
-                title=row.title,
-                last_modified=row.last_modified,
-                html=unpack(row.html),
-                markdown=unpack(row.markdown),
-                json=unpack(row.json),
-                details={} if row.details is None else json.loads(row.details),
-            )
-            for row in shown
+        sizes = [row.record_bytes or _SIZE_WITHOUT_BODIES for row in shown]
+        packed = sum(len(data) for row in shown for data in (row.html, row.markdown, row.json) if data)
+        return RecordPage(
+            view,
+            _Packed(shown),
+            shown[-1].seq if len(rows) > len(shown) else None,
+            text_bytes=sum(sizes),
+            held_bytes=packed + len(shown) * _SIZE_WITHOUT_BODIES + max(sizes, default=0),
         )
-        return RecordPage(view, records, shown[-1].seq if len(rows) > len(shown) else None)
+
+
+class _Packed(Sequence[Record]):
+    """Rows as records, unpacked one by one: an answer may have to wait long for its reader."""
+
+    def __init__(self, rows: Sequence[Row[Any]]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Unlike the one of Sequence, this one does not hold on to what it has given away."""
+        return map(_record, self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        return _Packed(self._rows[index]) if isinstance(index, slice) else _record(self._rows[index])
+
+
+def _record(row: Row[Any]) -> Record:
+    return Record(
+        seq=row.seq,
+        url=row.url,
+        status=UrlStatus.QUEUED if row.status == UrlStatus.LEASED else UrlStatus(row.status),
+        reason=row.reason,
+        http_status=row.http_status,
+        final_url=row.final_url,
+        title=row.title,
+        last_modified=row.last_modified,
+        html=unpack(row.html),
+        markdown=unpack(row.markdown),
+        json=unpack(row.json),
+        details={} if row.details is None else json.loads(row.details),
+    )
 
 
 def _select_page(status: UrlStatus | None, page_bytes: int) -> Select[Any]:
