@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 
 from api import crawls, errors, health, metrics, runs, schedules
 from api.deps import Services
-from api.exposure import generated_token
+from api.first_token import generated_token
 from api.gate import Gate, Guard
 from api.limits import open_limiter
 from api.openapi import describe

@@ -1,15 +1,13 @@
-"""Who can reach this server by mistake: its bind address, the Host header, and the first token."""
+"""Who can reach this server by mistake: its bind address and the Host header."""
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from ipaddress import ip_address
 
 from crawler.errors import ConfigurationError, InvalidRequest
 from crawler.settings import Settings
-from crawler.store.accounts import is_generated_token, new_token
 
 _PORT = re.compile(r":\d*$")
 
@@ -55,24 +53,3 @@ def _is_address(name: str) -> bool:
         ip_address(name)
         return True
     return False
-
-
-def generated_token(settings: Settings) -> tuple[str, bool]:
-    """The token in the data folder, and whether it has just been made and should be shown.
-
-    Raises ConfigurationError when the file holds something else.
-    """
-    path = settings.data_dir / "token"
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    token = new_token().text
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        found = path.read_text().strip()
-        if not is_generated_token(found):
-            message = f"{path} holds no token; delete it and a new one is made."
-            raise ConfigurationError(message) from None
-        return found, False
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
-    return token, True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,17 +10,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Protocol
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from crawler.recent import Recent
 from crawler.settings import Settings
 
 #: Buckets kept per process; the one that was used least recently goes first.
 _MAX_BUCKETS = 10_000
-#: A limiter that is slow or away must not hold up the request that it was to count.
-_REDIS_TIMEOUT_SECONDS = 0.25
-_log = logging.getLogger(__name__)
 
 
 class RateLimiter(Protocol):
@@ -62,30 +55,6 @@ class MemoryLimiter:
         return math.ceil((1 - bucket.tokens) / self._rate)
 
 
-class RedisLimiter:
-    """A window per key in Redis, shared by all processes. Lets requests pass while Redis is away."""
-
-    def __init__(self, client: Redis, rate_per_second: float) -> None:
-        self._client = client
-        # Below one request per second the window is longer, so that one request fits.
-        self._window_seconds = max(1, math.ceil(1 / rate_per_second))
-        self._most = math.floor(rate_per_second * self._window_seconds)
-
-    async def take(self, key: str) -> int:
-        """See RateLimiter."""
-        window, passed = divmod(int(time.time()), self._window_seconds)
-        name = f"crawl:requests:{key}:{window}"
-        try:
-            async with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.incr(name)
-                pipeline.expire(name, self._window_seconds + 1)
-                count, _ = await pipeline.execute()
-        except (TimeoutError, RedisError, OSError) as error:
-            _log.warning("rate limiter is away, requests pass: %s", error)
-            return 0
-        return 0 if count <= self._most else self._window_seconds - passed
-
-
 class Unlimited:
     """No limit."""
 
@@ -103,13 +72,11 @@ async def open_limiter(settings: Settings) -> AsyncIterator[RateLimiter]:
     elif settings.embedded:
         yield MemoryLimiter(rate, burst=rate)
     else:
-        client = Redis.from_url(
-            settings.broker_url,
-            socket_timeout=_REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=_REDIS_TIMEOUT_SECONDS,
-        )
-        async with client:
-            yield RedisLimiter(client, rate)
+        # Without a broker there is no Redis, and its client need not be loaded.
+        from api.redis_limiter import open_redis_limiter  # noqa: PLC0415
+
+        async with open_redis_limiter(settings.broker_url, rate) as limiter:
+            yield limiter
 
 
 def network_of(address: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from cli.exits import ExitCode
+from cli.loading import no_collection
 from crawler.errors import ConfigurationError
 from crawler.fetch.chromium import require_privileges
 from crawler.model import Kind
 from crawler.settings import Settings
-from workers.app import run_scheduler, run_worker
 
 
 @click.command()
@@ -25,6 +25,10 @@ def worker(kind: str, processes: int) -> ExitCode:
     settings = _load_with_broker("worker")
     if Kind(kind) is Kind.RENDER:
         require_privileges(settings)
+    # Here, because a scheduler needs nothing of it.
+    with no_collection():
+        from workers.app import run_worker  # noqa: PLC0415
+
     run_worker(settings, Kind(kind), processes)
     return ExitCode.DONE
 
@@ -32,7 +36,11 @@ def worker(kind: str, processes: int) -> ExitCode:
 @click.command()
 def scheduler() -> ExitCode:
     """Wake the workers at the right times, until SIGTERM or Ctrl-C. A second scheduler does no harm."""
-    run_scheduler(_load_with_broker("scheduler"))
+    settings = _load_with_broker("scheduler")
+    with no_collection():
+        from workers.scheduler import run_scheduler  # noqa: PLC0415
+
+    run_scheduler(settings)
     return ExitCode.DONE
 
 

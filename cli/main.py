@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from cli.exits import ExitCode
+from cli.loading import no_collection
 from crawler.errors import CrawlError, InvalidRequest
 
 #: By section: the name, where the command is (module and attribute), and what it does. Modules are imported when
@@ -53,7 +54,8 @@ class CommandList(click.Group):
             for name, place, _ in section:
                 if name == cmd_name:
                     module, _, attribute = place.partition(":")
-                    command = getattr(import_module(module), attribute)
+                    with no_collection():
+                        command = getattr(import_module(module), attribute)
                     assert isinstance(command, click.Command)
                     return command
         return None

@@ -8,6 +8,7 @@ import click
 
 from cli.arguments import SectionedCommand
 from cli.exits import ExitCode
+from cli.loading import no_collection
 from cli.request import build_body, request_flags
 from cli.summary import report, report_flags
 from crawler.model import CrawlStatus
@@ -24,7 +25,8 @@ def run(url: str, output: str | None, as_json: bool, quiet: bool, **flags: Any) 
     Ctrl-C stops and keeps what is done; the same command then goes on from there.
     """
     # The whole crawler: `crawl run --help` need not wait for it.
-    from cli.embedded import crawl_here  # noqa: PLC0415
+    with no_collection():
+        from cli.embedded import crawl_here  # noqa: PLC0415
 
     summary = crawl_here(build_body(url, flags), output or "-", quiet=quiet)
     report(summary, as_json=as_json, quiet=quiet)

@@ -10,7 +10,8 @@ import click
 import uvicorn
 
 from api.app import create_app
-from api.exposure import generated_token, refuse_open_bind
+from api.exposure import refuse_open_bind
+from api.first_token import generated_token
 from cli.exits import ExitCode
 from cli.signals import stopping_on_signals
 from cli.telling import tell

@@ -13,14 +13,15 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import webencodings
-from usp.fetch_parse import SitemapStrParser
-from usp.objects.sitemap import AbstractSitemap
 
 from crawler import urls
 from crawler.sitemap_guard import BadSitemap, documents
+
+if TYPE_CHECKING:
+    from usp.objects.sitemap import AbstractSitemap
 
 __all__ = ["BadSitemap", "Sitemap", "SitemapEntry", "parse"]
 
@@ -104,6 +105,9 @@ def _contents(text: str, max_urls: int) -> list[str] | BadSitemap:
 
 def _read(content: str) -> AbstractSitemap | BadSitemap:
     """Let usp read one document."""
+    # Loaded by the first sitemap: with the HTTP client that it would fetch with, it takes as long as all our own code.
+    from usp.fetch_parse import SitemapStrParser  # noqa: PLC0415
+
     # usp logs a line for each oddity that it meets; a hostile file would fill a disk with them.
     logging.getLogger("usp").setLevel(logging.CRITICAL + 1)
     try:

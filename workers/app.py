@@ -1,4 +1,4 @@
-"""`crawl worker` and `crawl scheduler`: Celery processes around the engine."""
+"""`crawl worker`: Celery processes around the engine."""
 
 from __future__ import annotations
 
@@ -40,19 +40,6 @@ def run_worker(settings: Settings, kind: Kind, processes: int) -> None:
         optimization="fair",
     )
     worker.start()
-
-
-def run_scheduler(settings: Settings) -> None:
-    """Send a tick every few seconds until SIGTERM or SIGINT. A second scheduler does no harm."""
-    configure_logging(settings)
-    celery = make_celery(settings)
-    celery.Beat(
-        # In memory: there is nothing about a tick to remember over a restart.
-        scheduler_cls="celery.beat:Scheduler",
-        max_interval=1,
-        loglevel=settings.log_level,
-        quiet=True,
-    ).run()
 
 
 def _add_tasks(celery: Celery, host: WorkerHost) -> None:

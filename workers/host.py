@@ -22,7 +22,7 @@ from crawler.model import Kind
 from crawler.runtime import Runtime
 from crawler.settings import Settings
 from workers.celery_app import make_celery
-from workers.doorbell import CeleryDoorbell
+from workers.celery_doorbell import CeleryDoorbell
 from workers.exposition import expose
 
 log = logging.getLogger(__name__)

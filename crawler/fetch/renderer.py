@@ -9,30 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
-
-from playwright.async_api import Error
+from typing import TYPE_CHECKING, Self
 
 from crawler.errors import Unavailable
 from crawler.fetch import chromium
-from crawler.fetch.browser import Browser
-from crawler.fetch.crawl_context import CrawlContext
 from crawler.fetch.proxy import EgressProxy
 from crawler.fetch.render_options import RenderOptions
-from crawler.fetch.tab import Tab
-from crawler.fetch.visit import OnDocument, visit
 from crawler.model import ErrorCode, Failure, Refusal, Rendered
 from crawler.settings import Settings
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    # Loaded by the first page that is rendered: processes that render nothing do without Playwright.
+    from crawler.fetch.crawl_context import CrawlContext
+    from crawler.fetch.generation import Generation
+    from crawler.fetch.tab import Tab
+    from crawler.fetch.visit import OnDocument
 
-_TICK_SECONDS = 1.0
-#: An idle tab is kept for the next page of its crawl, an idle context for its cookies.
-_IDLE_TAB_SECONDS = 2.0
-_IDLE_CONTEXT_SECONDS = 600.0
+log = logging.getLogger(__name__)
 
 
 class Renderer:
@@ -51,12 +46,12 @@ class Renderer:
         self._is_memory_short = is_memory_short
         self._proxy = proxy
         self._settings = settings
-        self._starting: asyncio.Task[_Generation] | None = None
+        self._starting: asyncio.Task[Generation] | None = None
         #: How often in a row no browser started, why, and when the next one may be tried.
         self._failed_starts = 0
         self._failure = ""
         self._next_start_at = 0.0
-        self._generations: set[_Generation] = set()
+        self._generations: set[Generation] = set()
         self._chores: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -134,7 +129,7 @@ class Renderer:
 
     async def _render(
         self,
-        generation: _Generation,
+        generation: Generation,
         url: str,
         *,
         crawl_id: str,
@@ -143,6 +138,10 @@ class Renderer:
         on_document: OnDocument | None,
         on_rest: Callable[[], None] | None,
     ) -> Rendered | Failure | Refusal:
+        from playwright.async_api import Error  # noqa: PLC0415
+
+        from crawler.fetch.visit import visit  # noqa: PLC0415
+
         loop = asyncio.get_running_loop()
         outcome: Rendered | Failure | Refusal | None = None
         context: CrawlContext | None = None
@@ -176,7 +175,7 @@ class Renderer:
                 if isinstance(outcome, Rendered) and outcome.html and self._may_keep(tab, generation):
                     context.keep(tab)
                 else:
-                    self._chore(_discard(generation, context, tab))
+                    self._chore(generation.discard(context, tab))
             if isinstance(outcome, Failure) and outcome.code is ErrorCode.BROWSER_CRASHED:
                 is_shared = generation.browser.is_lost() and generation.note_loss() > 1
                 outcome = replace(outcome, is_shared=is_shared)
@@ -187,11 +186,11 @@ class Renderer:
             return replace(outcome, browser_seconds=loop.time() - started)
         return outcome
 
-    def _may_keep(self, tab: Tab, generation: _Generation) -> bool:
+    def _may_keep(self, tab: Tab, generation: Generation) -> bool:
         worn = tab.visits >= self._settings.navigations_per_page or generation.is_spent
         return tab.traffic.is_at_rest and not worn
 
-    async def _current(self) -> _Generation:
+    async def _current(self) -> Generation:
         """The browser for new pages; launched, once for all that wait, when there is none or it is spent."""
         while True:
             if self._starting is None:
@@ -213,14 +212,15 @@ class Renderer:
                 if generation.in_use == 0:
                     self._chore(generation.close())
 
-    async def _launch(self) -> _Generation:
+    async def _launch(self) -> Generation:
+        from crawler.fetch.generation import Generation  # noqa: PLC0415
+
         try:
-            browser = await Browser.launch(self._settings)
+            generation = await Generation.launch(self._proxy, self._settings)
         except Unavailable as error:
             self._note_failure(error.message)
             raise
         self._failed_starts = 0
-        generation = _Generation(browser, self._proxy, self._settings)
         if self._on_start is not None:
             self._on_start()
         self._generations.add(generation)
@@ -236,7 +236,7 @@ class Renderer:
         self._next_start_at = asyncio.get_running_loop().time() + seconds
         log.error("no browser, tried again in %g s: %s", seconds, message)
 
-    async def _look_after(self, generation: _Generation) -> None:
+    async def _look_after(self, generation: Generation) -> None:
         await generation.look_after(self._is_memory_short)
         self._generations.discard(generation)
 
@@ -244,94 +244,3 @@ class Renderer:
         task = asyncio.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
-
-
-class _Generation:
-    """One browser and the contexts of the crawls that use it."""
-
-    def __init__(self, browser: Browser, proxy: EgressProxy, settings: Settings) -> None:
-        self.browser = browser
-        self.visits = 0
-        self.in_use = 0
-        self._proxy = proxy
-        self._settings = settings
-        #: By crawl; the one that was used last is at the end.
-        self._contexts: dict[str, CrawlContext] = {}
-        self._opening = asyncio.Lock()
-        self._is_closing = False
-        self._lost_with = 0
-        self._closed = asyncio.Event()
-        self._ends_at = asyncio.get_running_loop().time() + settings.browser_lifetime_seconds
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether it takes no more pages: enough visits, too old, too much memory, or gone."""
-        browser = self.browser
-        is_worn = self.visits >= self._settings.pages_per_browser or browser.is_bloated
-        return is_worn or browser.gone.is_set() or asyncio.get_running_loop().time() >= self._ends_at
-
-    def note_loss(self, *, left: int = 0) -> int:
-        """The browser is lost: how many pages were in it at least, with `left` that are not any more."""
-        self._lost_with = max(self._lost_with, self.in_use + left)
-        return self._lost_with
-
-    async def context(self, crawl_id: str, options: RenderOptions) -> CrawlContext:
-        """The crawl's context. Raises Playwright's Error when the browser is gone."""
-        async with self._opening:
-            context = self._contexts.pop(crawl_id, None)
-            if context is None:
-                await self._make_room()
-                context = await CrawlContext.open(self.browser.playwright, self._proxy, options)
-            self._contexts[crawl_id] = context
-            return context
-
-    async def close_context(self, crawl_id: str) -> None:
-        context = self._contexts.pop(crawl_id, None)
-        if context is not None:
-            await context.close()
-
-    async def look_after(self, is_memory_short: Callable[[], bool]) -> None:
-        """Watch processes and idle contexts until the browser is gone, or is idle and may not stay; then clean up."""
-        gone = self.browser.gone
-        while not gone.is_set() and (self.in_use or not (self.is_spent or is_memory_short())):
-            self.browser.inspect(self._settings.browser_memory_bytes)
-            now = asyncio.get_running_loop().time()
-            for crawl_id, context in list(self._contexts.items()):
-                await context.close_idle_tabs(_IDLE_TAB_SECONDS)
-                if not context.tabs_in_use and context.used_at < now - _IDLE_CONTEXT_SECONDS:
-                    await self.close_context(crawl_id)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_SECONDS):
-                    await gone.wait()
-        await self.close()
-
-    async def close(self) -> None:
-        """Close contexts and browser. Pages in flight are told; a second call waits for the first."""
-        if self._is_closing:
-            await self._closed.wait()
-            return
-        self._is_closing = True
-        contexts, self._contexts = list(self._contexts.values()), {}
-        for context in contexts:
-            context.lose()
-        await self.browser.close()
-        for context in contexts:
-            await context.close()
-        self._closed.set()
-
-    async def _make_room(self) -> None:
-        """Close the idle context that was not used for longest, if there are as many as may be."""
-        if len(self._contexts) < self._settings.contexts_per_browser:
-            return
-        idle = next(
-            (crawl_id for crawl_id, context in self._contexts.items() if not context.tabs_in_use), None
-        )
-        if idle is not None:
-            await self.close_context(idle)
-
-
-async def _discard(generation: _Generation, context: CrawlContext, tab: Tab) -> None:
-    """Close a tab; if it does not close, its renderer is out of control, and the browser with it."""
-    if not await context.discard(tab):
-        generation.note_loss(left=1)
-        generation.browser.kill()

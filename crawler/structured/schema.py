@@ -8,17 +8,12 @@ is unknown or has a value of the wrong type is dropped, because people write loo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
 import re2
-import referencing
-from jsonschema import Draft202012Validator, validators
-from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
 from pydantic import JsonValue
 
 MAX_DEPTH = 16
@@ -27,9 +22,6 @@ MAX_SCHEMA_CHARS = 32_000
 #: Schemas within the schema.
 MAX_SUBSCHEMAS = 500
 MAX_PATTERN_CHARS = 500
-#: Keywords applied in one validation. Without it `allOf` with references to the same place costs 2 to the depth.
-MAX_STEPS = 20_000
-MAX_FAULTS = 20
 _PATTERN_MEMORY_BYTES = 1 << 20
 
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
@@ -70,19 +62,11 @@ class Schema:
     document: Mapping[str, Any]
 
     def faults(self, value: JsonValue) -> Sequence[Fault]:
-        """What is wrong with `value`, at most `MAX_FAULTS`; nothing: it is what was asked for."""
-        if not isinstance(value, dict):
-            return (Fault((), "is not an object"),)
-        errors = _bounded(Draft202012Validator, value)(self.document, registry=referencing.Registry())
-        try:
-            return tuple(
-                Fault(tuple(error.absolute_path), error.message[:300])
-                for error in islice(errors.iter_errors(value), MAX_FAULTS)
-            )
-        except _TooManySteps:
-            return (Fault((), f"takes more than {MAX_STEPS} steps to check"),)
-        except RecursionError:
-            return (Fault((), "is checked against a schema that refers to itself without end"),)
+        """What is wrong with `value`, nothing: it is what was asked for."""
+        # The validator's library is loaded by the first page that is held against a schema: most crawls have none.
+        from crawler.structured.schema_check import faults  # noqa: PLC0415
+
+        return faults(self.document, value)
 
     def resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """The schema that a schema with `$ref` stands for; itself where there is none."""
@@ -122,10 +106,6 @@ def read_schema(written: Mapping[str, JsonValue]) -> Schema | BadSchema:
 
 class _Refused(Exception):
     """The schema must not be applied."""
-
-
-class _TooManySteps(Exception):
-    """The validation was given up."""
 
 
 class _Reader:
@@ -175,7 +155,7 @@ class _Reader:
                     self.references.append(unquote(value))
                     yield keyword, value
                 case str() if keyword == "pattern":
-                    if len(value) > MAX_PATTERN_CHARS or _compile(value) is None:
+                    if len(value) > MAX_PATTERN_CHARS or compile_pattern(value) is None:
                         message = f"has a pattern that is too long or not RE2: {value[:60]!r}"
                         raise _Refused(message)
                     yield keyword, value
@@ -211,7 +191,7 @@ def _is_plain(keyword: str, value: JsonValue) -> bool:
             return False
 
 
-def _compile(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """The compiled pattern, None when RE2 does not take it."""
     options = re2.Options()
     options.log_errors = False
@@ -220,43 +200,6 @@ def _compile(pattern: str) -> Any:
         return re2.compile(pattern, options)
     except re2.error:
         return None
-
-
-def _bounded(base: type[Validator], value: JsonValue) -> type[Validator]:
-    """A validator that gives up after `MAX_STEPS`, and whose patterns are RE2's."""
-    left = MAX_STEPS
-    # An error quotes the value that is wrong, which may be all of it, many times over.
-    error_steps = 1 + len(json.dumps(value)) // 1_000
-
-    def spend(steps: int) -> None:
-        nonlocal left
-        left -= steps
-        if left < 0:
-            raise _TooManySteps
-
-    def counted(check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
-        def check_and_count(
-            validator: Validator, expected: Any, instance: Any, schema: Any
-        ) -> Iterator[ValidationError]:
-            spend(1)
-            for error in check(validator, expected, instance, schema) or ():
-                spend(error_steps)
-                yield error
-
-        return check_and_count
-
-    checks = {**base.VALIDATORS, "pattern": _check_pattern}
-    bounded: type[Validator] = validators.extend(  # type: ignore[no-untyped-call]
-        base, {keyword: counted(check) for keyword, check in checks.items()}
-    )
-    return bounded
-
-
-def _check_pattern(
-    _validator: Validator, pattern: str, instance: Any, _schema: Any
-) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _compile(pattern).search(instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
 def _escape(name: str) -> str:

@@ -20,7 +20,8 @@ from sqlalchemy import select
 
 from api import crawls, health
 from api.app import PREFIXES
-from api.exposure import check_host, generated_token, refuse_open_bind
+from api.exposure import check_host, refuse_open_bind
+from api.first_token import generated_token
 from api.gate import PUBLIC_PATHS
 from crawler.errors import ConfigurationError, InvalidRequest
 from crawler.settings import Settings

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from api.limits import MemoryLimiter, RateLimiter, RedisLimiter, Unlimited, network_of, open_limiter
+from api.limits import MemoryLimiter, RateLimiter, Unlimited, network_of, open_limiter
+from api.redis_limiter import RedisLimiter
 from crawler.store.database import Database
 from crawler.store.schema import crawls
 from tests.api.server import serving, settings

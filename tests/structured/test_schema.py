@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from crawler.structured import schema as module
+from crawler.structured import schema_check as module
 from crawler.structured.schema import BadSchema, Fault, Schema, read_schema
 
 JSON = st.recursive(
