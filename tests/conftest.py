@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import settings
 from redis.asyncio import Redis
 
-from crawler.store.migrate import upgrade_async
+from crawler.store.migrate import upgrade, upgrade_async
 from tests import servers
 from tests.site.server import Site
 
@@ -38,6 +39,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if SERVER_FIXTURES & asked:
             item.add_marker(pytest.mark.servers)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there for good: modules and thousands of tests, which it would look through
+    again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -74,6 +82,14 @@ async def template_database(postgres_url: str) -> AsyncIterator[str]:
     await upgrade_async(_with_database(postgres_url, name))
     yield name
     await _execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty, migrated database of SQLite, to be copied: all migrations take longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "crawl.db"
+    upgrade(f"sqlite:///{path}")
+    return path
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_a_worker_process_shows_what_it_counts(tmp_path: Path) -> None:
     chosen = Settings.load(data_dir=tmp_path, metrics_port=port)
     end = expose(metrics, chosen, 0)
     try:
-        found = samples(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+        found = samples(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, verify=False).text)
     finally:
         end()
     assert value(found, "crawl_browser_starts_total") == 1
@@ -113,7 +113,7 @@ def test_a_worker_process_shows_what_it_counts(tmp_path: Path) -> None:
     assert value(found, "crawl_render_seconds_bucket", le="0.25") == 0
     assert value(found, "crawl_doorbell_lag_seconds_sum") == 2
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, verify=False)
 
 
 def test_a_port_that_is_taken_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

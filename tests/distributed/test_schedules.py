@@ -52,7 +52,9 @@ async def test_a_minutely_schedule_survives_restarts_without_a_double_or_silent_
     cluster.start("scheduler", "scheduler")
     cluster.start("scheduler2", "scheduler")
     api = f"{cluster.base_url}/accounts/local/browser-rendering"
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30) as http:
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30, verify=False
+    ) as http:
         made = (await http.post(f"{api}/schedules", json=SCHEDULE)).json()["result"]
 
         async def runs() -> list[dict[str, Any]]:

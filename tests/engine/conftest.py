@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Engine:
                 view = await self.view(crawl_id)
                 if until(view) if until is not None else view.status is not CrawlStatus.RUNNING:
                     return view
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def records(self, crawl_id: str) -> list[Record]:
         records: list[Record] = []
@@ -67,15 +68,18 @@ Engines = Callable[..., AbstractAsyncContextManager[Engine]]
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Engines:
+def engines(tmp_path: Path, migrated_file: Path) -> Engines:
     """`async with engines(**settings) as engine`: embedded on SQLite, unless the settings say otherwise."""
+    data = tmp_path / "data"
+    data.mkdir()
+    shutil.copyfile(migrated_file, data / "crawl.db")
 
     @asynccontextmanager
     async def open_engine(
         *, clock_ms: Callable[[], int] = wall_clock_ms, **settings: object
     ) -> AsyncIterator[Engine]:
         values: dict[str, object] = {
-            "data_dir": tmp_path / "data",
+            "data_dir": data,
             "default_delay": 0.0,
             "egress_allow_cidrs": ("127.0.0.1/32",),
             "tick_seconds": 0.2,

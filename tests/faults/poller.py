@@ -60,7 +60,7 @@ class Poller:
         return Walk(crawl_id, answer["status"], answer["total"], answer["finished"], tuple(records))
 
     def _run(self) -> None:
-        with httpx.Client(headers=self.headers, timeout=60) as client:
+        with httpx.Client(headers=self.headers, timeout=60, verify=False) as client:
             while not self._stop.is_set():
                 for crawl_id in list(self.crawl_ids):
                     walk = self.walk(client, crawl_id)

@@ -15,9 +15,9 @@ from sqlalchemy import select
 from crawler.errors import NotCancellable
 from crawler.model import CrawlStatus, Kind, Lease, Outcome, UrlStatus
 from crawler.store.schema import crawls, urls
-from tests.store.conftest import Store, completed, migrated_file, store, store_url
+from tests.store.conftest import Store, completed, store, store_url
 
-__all__ = ["migrated_file", "store", "store_url"]
+__all__ = ["store", "store_url"]
 
 #: Crawls that race at the same time.
 AT_ONCE = 10

@@ -22,7 +22,6 @@ from crawler.store.database import Database, wall_clock_ms
 from crawler.store.finish import Finisher
 from crawler.store.frontier import Frontier, Politeness
 from crawler.store.hosts import Hosts
-from crawler.store.migrate import upgrade
 from crawler.store.records import Records
 from crawler.store.robots import RobotsFiles
 from crawler.store.secrets import KeyRing, Secrets
@@ -133,14 +132,6 @@ def completed(lease: Lease, *links: str) -> Outcome:
         html=f"<html>{lease.url}</html>",
         found=tuple(found(link) for link in links),
     )
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty, migrated database of SQLite, to be copied: all migrations take longer than most tests."""
-    path = tmp_path_factory.mktemp("migrated") / "crawl.db"
-    upgrade(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
