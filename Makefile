@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Where the sample crawl writes, and how deep it goes: the calendar of the site has no end.
 SAMPLE := --output crawl-output --limit 100 --depth 5 --subdomains
 
+# With it, each of the hundreds of processes that the tests start would compile what has not been installed: all of ours.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A file of tests stays in one process, so that its servers are started once. In the order of the folders: by number of
 # tests the three random runs of faults, four minutes that mostly wait, would come last and alone.
 PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
