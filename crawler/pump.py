@@ -33,7 +33,7 @@ _HEARTBEAT_SECONDS = 1.0
 _HAND_BACK_SECONDS = 5.0
 #: So long the first of a batch waits for others. Rendered pages come one by one: a transaction for each of them, and
 #: one for its lease, would be a tenth of what they cost.
-_GATHER_SECONDS = {Kind.STATIC: 0.0, Kind.RENDER: 0.15}
+_GATHER_SECONDS = {Kind.STATIC: 0.05, Kind.RENDER: 0.15}
 
 
 @dataclass(slots=True)
