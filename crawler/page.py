@@ -126,9 +126,12 @@ class PagePipeline:
                 if isinstance(verdict, Failure):
                     return Outcome(lease, UrlStatus.ERRORED, verdict.code)
                 return Outcome(lease, verdict.status, verdict.reason)
-            case Rules(fetched=True) if lease.interval_ms:
+            case Rules(fetched=True) if lease.interval_ms or rules.delay_ms:
                 # robots.txt has had the host's turn.
                 return replace(_give_back(lease, 0.0), host_sign=HostSign())
+            case Rules() if rules.delay_ms and not lease.interval_ms:
+                # It was leased before it was known that the host wants a distance.
+                await self._turns.wait_for_next(lease, lease.url)
             case Rules():
                 pass
             case other:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from crawler import robots
@@ -42,10 +42,12 @@ _DEAD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules in force. `fetched`: the host has just been asked for them, which was its turn."""
+    """The rules in force. `fetched`: the host has just been asked for them, which was its turn. `delay_ms`: what lies
+    between two requests by these rules, 0 if they say nothing of it."""
 
     robots: Robots
     fetched: bool = False
+    delay_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class RobotsCache:
             return Hold(hold_seconds, fetched=True)
         result = self._remember(origin, StoredRobots(state, body, reason, failures, 0.0, ttl))
         if isinstance(result, Rules):
-            return Rules(result.robots, fetched=True)
+            return replace(result, fetched=True)
         return Unreachable(result.verdict, fetched=True)
 
     def _remember(self, origin: str, stored: StoredRobots) -> Rules | Unreachable:
@@ -172,7 +174,8 @@ class RobotsCache:
             refused = Refusal(UrlStatus.DISALLOWED, "robots_unreachable")
             result = Unreachable(Failure(code, "robots.txt") if code in _DEAD else refused)
         else:
-            result = Rules(robots.parse(stored.body, token=self._settings.robots_token))
+            found = robots.parse(stored.body, token=self._settings.robots_token)
+            result = Rules(found, delay_ms=self._delay_ms(found) or 0)
         self._memory.put(origin, (self._monotonic() + stored.expires_in_seconds, result))
         return result
 

@@ -75,17 +75,21 @@ async def test_g2_hosts_that_are_turned_away_come_back_one_after_another(
         await store.create(f"https://n{number}.test/")
     leases = (await store.frontier.lease(Kind.STATIC, 20)).leases
     assert len(leases) == 12
+    asked_at = store.clock()
     away = {lease.host for lease in leases if await turns.take(HERE, lease.host) is None}
     assert len(away) >= 3
     for lease in leases:
         await store.hand_back(lease)
-    came = []
+    came: set[str] = set()
     for _ in range(40):
         await store.clock.advance(GAP_MS // 2)
-        due = [lease.host for lease in (await store.frontier.lease(Kind.STATIC, 20)).leases]
-        came.append([host for host in due if host in away])
-    assert {host for hosts in came for host in hosts} == away
-    assert max(len(hosts) for hosts in came) == 1
+        began_at = store.clock()
+        due = {lease.host for lease in (await store.frontier.lease(Kind.STATIC, 20)).leases}
+        # The clock goes on by itself, too, and a slow machine takes its time.
+        assert len(due & away) <= 1 + (store.clock() - asked_at) / GAP_MS
+        asked_at = began_at
+        came |= due & away
+    assert came == away
 
 
 async def test_rows_that_say_nothing_any_more_are_deleted(store: Store, turns: Addresses) -> None:
