@@ -11,10 +11,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Self, TypeGuard, assert_never
+from typing import TypeGuard, assert_never
 
 from pydantic import JsonValue
 
@@ -219,14 +220,17 @@ class PagePipeline:
             self._turns.note_sent(lease.host)
             return None
 
-        async with _Place(self._loading) as place:
+        await self._loading.acquire()
+        with ExitStack() as place:
+            # Closed once the page is at rest: a second call does nothing.
+            place.callback(self._loading.release)
             answer = await self._renderer.render(
                 lease.url,
                 crawl_id=lease.crawl_id,
                 options=job.rendering,
                 deadline_seconds=self._settings.render_timeout_seconds,
                 on_document=may_navigate,
-                on_rest=place.leave,
+                on_rest=place.close,
             )
         if _is_document(answer):
             # What the browser shows of it, if anything, is a viewer of its own.
@@ -286,28 +290,6 @@ class PagePipeline:
         if _is_confirmed(answer, question):
             return self._freshness.settle(question, lease, job, answer)
         return question
-
-
-class _Place:
-    """A place among the pages that load at once, which may be left before the end of the block."""
-
-    def __init__(self, places: asyncio.Semaphore) -> None:
-        self._places = places
-        self._is_taken = False
-
-    async def __aenter__(self) -> Self:
-        await self._places.acquire()
-        self._is_taken = True
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.leave()
-
-    def leave(self) -> None:
-        """Let another page in; a second call does nothing."""
-        if self._is_taken:
-            self._is_taken = False
-            self._places.release()
 
 
 def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> TypeGuard[Response]:
