@@ -43,11 +43,11 @@ _DEAD = frozenset(
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The rules in force. `fetched`: the host has just been asked for them, which was its turn. `delay_ms`: what lies
-    between two requests by these rules, 0 if they say nothing of it."""
+    between two requests by these rules, None if they say nothing of it."""
 
     robots: Robots
     fetched: bool = False
-    delay_ms: int = 0
+    delay_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +127,10 @@ class RobotsCache:
             before_send=turn,
         )
         body, state, reason, ttl = _NO_RULES, RobotsState.NONE, "", float(self._settings.robots_ttl_seconds)
-        failures, keeps_age, crawl_delay_ms, hold_seconds = 0, False, None, 0.0
+        failures, keeps_age, hold_seconds = 0, False, 0.0
         match answer:
             case Response(status=status) if 200 <= status < 300:
                 body, state = self._whole_lines(answer.body), RobotsState.FOUND
-                crawl_delay_ms = self._delay_ms(robots.parse(body, token=self._settings.robots_token))
             case Response(status=status) if status < 500 and status != 429:
                 pass  # "unavailable": there are no rules (RFC 9309 2.3.1.3)
             case Failure(code=ErrorCode.TOO_MANY_REDIRECTS):
@@ -148,6 +147,8 @@ class RobotsCache:
                     hold_seconds = float(2 ** (failures - 1)) if again else 0.0
                     ttl = hold_seconds or _UNREACHABLE_SECONDS
                     failures = failures if again else 0
+        stored = StoredRobots(state, body, reason, failures, 0.0, ttl)
+        result = self._judge(stored)
         # While the origin is held its row has run out already, so that the next try is nobody's but its claimer's.
         await self._files.store(
             origin,
@@ -158,26 +159,29 @@ class RobotsCache:
             failures=failures,
             ttl_seconds=0.0 if hold_seconds else ttl,
             keeps_age=keeps_age,
-            crawl_delay_ms=crawl_delay_ms,
+            crawl_delay_ms=result.delay_ms if isinstance(result, Rules) else None,
         )
         if hold_seconds:
             return Hold(hold_seconds, fetched=True)
-        result = self._remember(origin, StoredRobots(state, body, reason, failures, 0.0, ttl))
-        if isinstance(result, Rules):
-            return replace(result, fetched=True)
-        return Unreachable(result.verdict, fetched=True)
+        self._keep(origin, stored, result)
+        return replace(result, fetched=True)
 
     def _remember(self, origin: str, stored: StoredRobots) -> Rules | Unreachable:
-        result: Rules | Unreachable
+        result = self._judge(stored)
+        self._keep(origin, stored, result)
+        return result
+
+    def _keep(self, origin: str, stored: StoredRobots, result: Rules | Unreachable) -> None:
+        self._memory.put(origin, (self._monotonic() + stored.expires_in_seconds, result))
+
+    def _judge(self, stored: StoredRobots) -> Rules | Unreachable:
+        """What a stored file says."""
         if stored.state is RobotsState.UNREACHABLE:
             code = ErrorCode(stored.reason)
             refused = Refusal(UrlStatus.DISALLOWED, "robots_unreachable")
-            result = Unreachable(Failure(code, "robots.txt") if code in _DEAD else refused)
-        else:
-            found = robots.parse(stored.body, token=self._settings.robots_token)
-            result = Rules(found, delay_ms=self._delay_ms(found) or 0)
-        self._memory.put(origin, (self._monotonic() + stored.expires_in_seconds, result))
-        return result
+            return Unreachable(Failure(code, "robots.txt") if code in _DEAD else refused)
+        found = robots.parse(stored.body, token=self._settings.robots_token)
+        return Rules(found, delay_ms=self._delay_ms(found))
 
     def _whole_lines(self, body: bytes) -> bytes:
         """Half a line where the file was cut off could be read as another rule."""
