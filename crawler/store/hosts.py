@@ -105,12 +105,11 @@ class Hosts:
             locked = await connection.execute(self._lock, {"ids": json.dumps(ids)})
             found = {row.id: row.next_fetch_at for row in locked}
             held = {key for key in seconds if key[1] is None or key[1] == found.get(key[0])}
+            longest: dict[int, float] = {}
+            for key in held:
+                longest[key[0]] = max(seconds[key], longest.get(key[0], seconds[key]))
             rows = [
-                {
-                    "id": host_id,
-                    "milliseconds": round(max(seconds[key] for key in held if key[0] == host_id) * 1000),
-                }
-                for host_id in sorted({host_id for host_id, _ in held})
+                {"id": host_id, "milliseconds": round(longest[host_id] * 1000)} for host_id in sorted(longest)
             ]
             moved = await connection.execute(self._hold_back, {"held": encode_rows(rows)})
             next_times = {row.id: row.next_fetch_at for row in moved}
