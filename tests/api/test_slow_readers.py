@@ -7,11 +7,10 @@ import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -19,7 +18,8 @@ from api.sending import Outbox
 from crawler.errors import Unavailable
 from crawler.settings import Settings
 from tests.api.server import TOKEN, Server, serving, settings
-from tests.cli.process import read_until, running
+from tests.cli.process import read_until
+from tests.cli.serving import server_process
 from tests.engine.origin import NOT_FOUND, answer, serve
 from tests.fetch.origins import PUBLIC
 
@@ -31,28 +31,12 @@ ROOM_BYTES = 64 << 20
 #: What the process may take for five hundred connections and their buffers, besides the room for answers.
 REST_BYTES = 100 << 20
 SECONDS = 20
-
-
-@asynccontextmanager
-async def server_process(tmp_path: Path) -> AsyncIterator[tuple[Server, asyncio.subprocess.Process]]:
-    """`crawl serve` in a process of its own."""
-    env = dict(os.environ) | {
-        "CRAWL_DATA_DIR": str(tmp_path),
-        "CRAWL_PORT": "0",
-        "CRAWL_API_TOKEN": TOKEN,
-        "CRAWL_RATE_LIMIT_PER_SECOND": "0",
-        "CRAWL_DEFAULT_DELAY": "0",
-        "CRAWL_EGRESS_ALLOW_CIDRS": PUBLIC,
-        "CRAWL_EGRESS_ALLOWED_PORTS": "1-65535",
-        "CRAWL_ALLOW_UNSANDBOXED": "1",
-        "CRAWL_ANSWER_MEMORY_BYTES": str(ROOM_BYTES),
-        "CRAWL_ANSWER_SECONDS": str(SECONDS),
-    }
-    async with running("serve", env=env) as process:
-        line = await read_until(process.stderr, "Listening on")
-        port = int(line.split(",")[0].rpartition(":")[2])
-        async with httpx.AsyncClient(verify=False, trust_env=False, timeout=30) as client:
-            yield Server(port, settings(tmp_path), client), process
+VARIABLES = {
+    "CRAWL_RATE_LIMIT_PER_SECOND": "0",
+    "CRAWL_DEFAULT_DELAY": "0",
+    "CRAWL_ANSWER_MEMORY_BYTES": str(ROOM_BYTES),
+    "CRAWL_ANSWER_SECONDS": str(SECONDS),
+}
 
 
 class Reader:
@@ -129,7 +113,7 @@ async def test_x48_five_hundred_slow_readers(tmp_path: Path) -> None:
     }
     async with (
         serve(lambda path: pages.get(path, NOT_FOUND), PUBLIC) as origin,
-        server_process(tmp_path) as (server, process),
+        server_process(tmp_path, VARIABLES) as (server, process),
     ):
         crawl_id = await crawled(server, origin.url(host=PUBLIC))
         whole = await server.read(crawl_id)

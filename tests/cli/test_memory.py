@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from crawler import memory
 from crawler.settings import Settings
-from tests.api.server import TOKEN, Server, settings
-from tests.cli.process import read_until, running
+from tests.api.server import Server
+from tests.cli.serving import server_process
 from tests.engine.origin import NOT_FOUND, answer, serve
 from tests.fetch.origins import PUBLIC
 
@@ -71,25 +69,6 @@ async def group() -> AsyncIterator[Group]:
     place.rmdir()
 
 
-@asynccontextmanager
-async def server_in(group: Group, data_dir: Path) -> AsyncIterator[Server]:
-    """`crawl serve` in this group."""
-    env = dict(os.environ) | {
-        "CRAWL_DATA_DIR": str(data_dir),
-        "CRAWL_PORT": "0",
-        "CRAWL_API_TOKEN": TOKEN,
-        "CRAWL_EGRESS_ALLOW_CIDRS": PUBLIC,
-        "CRAWL_EGRESS_ALLOWED_PORTS": "1-65535",
-        "CRAWL_ALLOW_UNSANDBOXED": "1",
-    }
-    async with running("serve", env=env) as process:
-        group.take_in(process.pid)
-        line = await read_until(process.stderr, "Listening on")
-        port = int(line.split(",")[0].rpartition(":")[2])
-        async with httpx.AsyncClient(verify=False, trust_env=False, timeout=30) as client:
-            yield Server(port, settings(data_dir), client)
-
-
 async def until(server: Server, name: str, holds: Callable[[float], bool]) -> None:
     """Wait until this holds for the metric `name` of static pages."""
     async with asyncio.timeout(30):
@@ -110,7 +89,7 @@ async def test_no_page_is_begun_while_memory_is_short(group: Group, tmp_path: Pa
     pages = {"/robots.txt": NOT_FOUND}
     async with (
         serve(lambda path: pages.get(path, answer("page")), PUBLIC) as origin,
-        server_in(group, tmp_path) as server,
+        server_process(tmp_path, on_start=group.take_in) as (server, _),
     ):
         body = {"url": origin.url(host=PUBLIC), "source": "links", "limit": 1}
         assert (await server.crawl(**body))["finished"] == 1
