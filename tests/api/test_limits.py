@@ -19,7 +19,7 @@ from crawler.store.schema import crawls
 from tests.api.server import serving, settings
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.servers)])
 def each_broker_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue("redis_url")) if request.param == "redis" else ""
 
