@@ -191,10 +191,15 @@ class _Visit:
         clock = asyncio.get_running_loop().time
         settled_at = clock() + longest.total_seconds()
         while True:
-            await self._settle(max(0.0, settled_at - clock()))
+            before = self._traffic.loader
+            is_settled = await self._settle(max(0.0, settled_at - clock()))
             over = self._over()
             if over is not None:
                 return over
+            if not is_settled and self._traffic.loader != before:
+                # Its time went to the documents before it. Their number is limited in `admit`, so this ends.
+                settled_at = clock() + longest.total_seconds()
+                continue
             loader, requests = self._traffic.loader, self._traffic.requests
             if self._on_rest is not None:
                 self._on_rest()
@@ -204,7 +209,6 @@ class _Visit:
             except TimeoutError:
                 return Failure(ErrorCode.TIMEOUT, "the document does not answer")
             if self._traffic.navigating or self._traffic.loader != loader:
-                # The number of documents is limited in `admit`, so this ends.
                 settled_at = clock() + longest.total_seconds()
             elif clock() >= settled_at or (
                 self._traffic.requests == requests
@@ -212,19 +216,22 @@ class _Visit:
             ):
                 return snapshot
 
-    async def _settle(self, longest_seconds: float) -> None:
+    async def _settle(self, longest_seconds: float) -> bool:
+        """Wait until nothing moves; False if that did not come in time."""
         try:
             async with asyncio.timeout(longest_seconds):
                 await self._traffic.quiet(_NETWORK_QUIET, self._settings.settle_seconds)
+            return True
         except TimeoutError:
             if not self._traffic.navigating:
-                return
+                return False
             try:
                 async with asyncio.timeout(_limit(self._options.goto_timeout)):
                     await self._reach()
             except TimeoutError:
                 if not self._options.best_attempt:
                     self._verdict = Failure(ErrorCode.TIMEOUT, "redirect by script", retryable=True)
+            return False
 
     async def _reach(self) -> None:
         events = [_EVENTS[name] for name in self._options.wait_until]

@@ -297,7 +297,7 @@ async def test_an_idle_browser_is_closed_while_memory_is_short(renderers: Render
     site.routes |= {"/hang": hanging, "/": "<title>t</title>"}
     is_short = False
     async with renderers(is_memory_short=lambda: is_short, render_timeout_seconds=4) as renderer:
-        # On a slow machine its start takes more time than the page has.
+        # On a slow machine the start of a browser takes more time than a page has.
         await renderer.renderer.check()
         page = asyncio.create_task(renderer.render(site.url("/hang")))
         await hanging.arrived.wait()
@@ -308,6 +308,7 @@ async def test_an_idle_browser_is_closed_while_memory_is_short(renderers: Render
         assert failure.code is ErrorCode.TIMEOUT, "its time was up, and not that of the browser"
         await until(lambda: dead(browser))
         is_short = False
+        await renderer.renderer.check()
         assert (await renderer.page(site.url())).title == "t"
 
 
