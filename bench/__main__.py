@@ -29,7 +29,7 @@ BENCHES: Mapping[str, Bench] = {
     "static": Bench("plain pages to HTML and Markdown", 2_000, throughput.markdown),
     "markdown": Bench("CPU time of HTML to Markdown, by converter", 52, markdown_quality.cpu_times),
     "html": Bench("plain pages to HTML", 2_000, throughput.html),
-    "render": Bench("pages that need JavaScript", 300, throughput.rendered),
+    "render": Bench("pages that need JavaScript", 1_000, throughput.rendered),
     "render-blocking": Bench("pages with images, and without them", 100, throughput.blocked),
     "recrawl": Bench("a site that has not changed, crawled once more", 1_000, recrawl.recrawls),
     "polite": Bench("50 polite crawls on one worker process", 60, polite.paces),

@@ -205,8 +205,9 @@ class Runtime:
     def _make_pump(self, kind: Kind) -> Pump:
         slots = self.settings.static_slots
         if kind is Kind.RENDER:
-            # More than there are tabs: one page is rendered while another is converted and stored.
-            slots = self.settings.render_slots + max(1, self.settings.render_slots // 2)
+            # While so many load, about as many are at rest before they are read, and the others are converted and
+            # stored. With fewer, places to load in stay empty: half as many more were a tenth slower.
+            slots = 3 * self.settings.render_slots
         pump = Pump(
             kind,
             slots=slots,
