@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic_core import to_json
 from sqlalchemy import Executable, bindparam, case, func, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -202,9 +203,7 @@ def _record_bytes(outcome: Outcome, details: str | None) -> int:
         outcome.lease.url, outcome.final_url, outcome.title, outcome.html, outcome.markdown, outcome.json,
         details,
     )  # fmt: skip
-    return _RECORD_OVERHEAD + sum(
-        len(json.dumps(text, ensure_ascii=False).encode()) for text in texts if text
-    )
+    return _RECORD_OVERHEAD + sum(len(to_json(text)) for text in texts if text)
 
 
 def _settle_statement(database: Database) -> Executable:
