@@ -110,8 +110,8 @@ def serve(
 
 
 def _age(www: Path) -> None:
-    """Make the files as old as those of real sites. A browser uses its copy of a script without asking again for a tenth
-    of the file's age: with new files the candidate that comes first would make most requests."""
+    """Make the files as old as those of real sites. For a tenth of a script's age a browser uses its copy and does not
+    ask again: with new files the candidate that comes first would make most requests."""
     written_at = time.time() - _AGE_SECONDS
     for path in www.rglob("*"):
         os.utime(path, (written_at, written_at))

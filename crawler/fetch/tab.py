@@ -26,9 +26,9 @@ from crawler.fetch.request_rules import RequestRules
 from crawler.fetch.traffic import Traffic
 from crawler.model import ErrorCode, Failure
 
-#: Nobody looks at a page: what the browser paints of it is a tenth as wide and high. The page is laid out in full and
-#: is told its full size; painting that costs a tenth of all CPU time of a crawl.
-_PAINTED_SCALE = 0.1
+#: Nobody looks at a page: what the browser paints of it is a fiftieth as wide and high. The page is laid out in full
+#: and is told its full size; painting that costs a tenth of all CPU time of a crawl.
+_PAINTED_SCALE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
