@@ -95,7 +95,7 @@ class Renderer:
         options: RenderOptions,
         deadline_seconds: float,
         on_document: OnDocument | None = None,
-        on_rest: Callable[[], None] | None = None,
+        on_rest: Callable[[], None] = lambda: None,
     ) -> Rendered | Failure | Refusal:
         """Render one URL within `deadline_seconds` and the setting `render_timeout_seconds`.
 
@@ -136,7 +136,7 @@ class Renderer:
         options: RenderOptions,
         deadline: float,
         on_document: OnDocument | None,
-        on_rest: Callable[[], None] | None,
+        on_rest: Callable[[], None],
     ) -> Rendered | Failure | Refusal:
         from playwright.async_api import Error  # noqa: PLC0415
 

@@ -130,9 +130,9 @@ class Traffic:
         """Whether the document in the tab has said, by a refresh, that another will replace it so soon."""
         return self._refresh_seconds is not None and self._refresh_seconds < seconds
 
-    async def quiet(self, length: timedelta, horizon_seconds: float) -> None:
+    async def quiet(self, length: timedelta, horizon_seconds: float, on_rest: Callable[[], None]) -> None:
         """Wait until the document has been parsed, does not leave within the horizon, and no request was open for
-        this long."""
+        this long. `on_rest()` is called whenever that time begins."""
 
         def is_settled() -> bool:
             is_parsed = self.has_reached("DOMContentLoaded")
@@ -140,6 +140,7 @@ class Traffic:
 
         while not self.lost:
             await self.until(is_settled)
+            on_rest()
             try:
                 async with asyncio.timeout(length.total_seconds()):
                     await self.until(lambda: not is_settled())

@@ -48,7 +48,7 @@ async def visit(
     options: RenderOptions,
     settings: Settings,
     on_document: OnDocument | None,
-    on_rest: Callable[[], None] | None,
+    on_rest: Callable[[], None],
     network: Listener,
 ) -> Rendered | Failure | Refusal:
     """Render a URL. The caller bounds the whole, and closes the tab unless a Rendered came back.
@@ -84,7 +84,7 @@ class _Visit:
         options: RenderOptions,
         settings: Settings,
         on_document: OnDocument | None,
-        on_rest: Callable[[], None] | None,
+        on_rest: Callable[[], None],
         network: Listener,
     ) -> None:
         self._tab = tab
@@ -201,8 +201,7 @@ class _Visit:
                 settled_at = clock() + longest.total_seconds()
                 continue
             loader, requests = self._traffic.loader, self._traffic.requests
-            if self._on_rest is not None:
-                self._on_rest()
+            self._on_rest()
             try:
                 async with asyncio.timeout((longest + _READ_TIMEOUT).total_seconds()):
                     snapshot = await self._tab.read(limits, _DOCUMENT_QUIET, longest)
@@ -220,7 +219,7 @@ class _Visit:
         """Wait until nothing moves; False if that did not come in time."""
         try:
             async with asyncio.timeout(longest_seconds):
-                await self._traffic.quiet(_NETWORK_QUIET, self._settings.settle_seconds)
+                await self._traffic.quiet(_NETWORK_QUIET, self._settings.settle_seconds, self._on_rest)
             return True
         except TimeoutError:
             if not self._traffic.navigating:
