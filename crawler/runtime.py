@@ -205,9 +205,9 @@ class Runtime:
     def _make_pump(self, kind: Kind) -> Pump:
         slots = self.settings.static_slots
         if kind is Kind.RENDER:
-            # While so many load, about as many are at rest before they are read, and the others are converted and
-            # stored. With fewer, places to load in stay empty: half as many more were a tenth slower.
-            slots = 3 * self.settings.render_slots
+            # While so many load, others are at rest before they are read, converted or stored. With fewer, places
+            # to load in stay empty: twice as many are a tenth slower.
+            slots = self.settings.render_slots * 5 // 2
         pump = Pump(
             kind,
             slots=slots,
