@@ -70,8 +70,8 @@ _SWITCHES = (
     "--disable-domain-reliability",
     "--disable-sync",
     "--disable-gpu",
-    # Look for garbage from 8 MB on. Else a tab keeps each page it has shown until it is replaced itself: with eight tabs
-    # 470 MB, and looking costs no time that could be measured.
+    # Look for garbage from 8 MB on. Else a tab keeps each page that it has shown until it is replaced itself: 470 MB
+    # with eight tabs, and looking costs no time that could be measured.
     "--js-flags=--initial-old-space-size=8",
     "--block-new-web-contents",
     f"--disable-features={','.join(_DISABLED_FEATURES)}",
