@@ -31,6 +31,8 @@ _DOCUMENT_QUIET = timedelta(milliseconds=40)
 _SELECTOR_INTERVAL = timedelta(milliseconds=100)
 #: A document whose renderer does not answer for so long is in an endless loop.
 _READ_TIMEOUT = timedelta(seconds=10)
+#: Seconds, of which a refresh has whole ones.
+_AT_ONCE = 1.0
 
 #: Chromium's names of Puppeteer's events; the last two stand for 500 ms with no or at most two connections.
 _EVENTS: dict[WaitUntil, str] = {
@@ -196,8 +198,9 @@ class _Visit:
             over = self._over()
             if over is not None:
                 return over
-            if not is_settled and self._traffic.loader != before:
-                # Its time went to the documents before it. Their number is limited in `admit`, so this ends.
+            if not is_settled and self._traffic.loader != before and self._traffic.leaves_within(_AT_ONCE):
+                # Its time went to the documents before it, and nobody would see it as it is now. The number of
+                # documents is limited in `admit`, so this ends.
                 settled_at = clock() + longest.total_seconds()
                 continue
             loader, requests = self._traffic.loader, self._traffic.requests
