@@ -215,8 +215,9 @@ def crawl_of(row: Any) -> Crawl:
         row["request_hash"],
         row["created_at"],
         row["ended_at"],
-        options["maxAge"],
-        options["incremental"],
+        # What an older version has accepted may not have these yet.
+        options.get("maxAge", 0.0),
+        options.get("incremental", False),
     )
 
 
