@@ -194,11 +194,12 @@ class _Visit:
         settled_at = clock() + longest.total_seconds()
         while True:
             before = self._traffic.loader
-            is_settled = await self._settle(max(0.0, settled_at - clock()))
+            await self._settle(max(0.0, settled_at - clock()))
             over = self._over()
             if over is not None:
                 return over
-            if not is_settled and self._traffic.loader != before and self._traffic.leaves_within(_AT_ONCE):
+            is_late = clock() >= settled_at
+            if is_late and self._traffic.loader != before and self._traffic.leaves_within(_AT_ONCE):
                 # Its time went to the documents before it, and nobody would see it as it is now. The number of
                 # documents is limited in `admit`, so this ends.
                 settled_at = clock() + longest.total_seconds()
@@ -218,22 +219,19 @@ class _Visit:
             ):
                 return snapshot
 
-    async def _settle(self, longest_seconds: float) -> bool:
-        """Wait until nothing moves; False if that did not come in time."""
+    async def _settle(self, longest_seconds: float) -> None:
         try:
             async with asyncio.timeout(longest_seconds):
                 await self._traffic.quiet(_NETWORK_QUIET, self._settings.settle_seconds, self._on_rest)
-            return True
         except TimeoutError:
             if not self._traffic.navigating:
-                return False
+                return
             try:
                 async with asyncio.timeout(_limit(self._options.goto_timeout)):
                     await self._reach()
             except TimeoutError:
                 if not self._options.best_attempt:
                     self._verdict = Failure(ErrorCode.TIMEOUT, "redirect by script", retryable=True)
-            return False
 
     async def _reach(self) -> None:
         events = [_EVENTS[name] for name in self._options.wait_until]
