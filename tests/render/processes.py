@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 from aiohttp import web
 
+from crawler.fetch.processes import runs
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -24,12 +26,8 @@ async def until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 def dead(processes: Iterable[psutil.Process]) -> bool:
-    """Whether all of them have ended; a zombie has, only its parent does not know yet."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                return False
-    return True
+    """Whether all of them have ended."""
+    return not any(runs(process) for process in processes)
 
 
 def bytes_in(folder: Path) -> int:
