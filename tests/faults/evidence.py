@@ -215,9 +215,8 @@ def crawl_of(row: Any) -> Crawl:
         row["request_hash"],
         row["created_at"],
         row["ended_at"],
-        # What an older version has accepted may not have these yet.
-        options.get("maxAge", 0.0),
-        options.get("incremental", False),
+        options["maxAge"],
+        options["incremental"],
     )
 
 

@@ -68,7 +68,8 @@ async def fill(rig: Rig) -> None:
         INSERT INTO accounts (id, created_at) VALUES ('old', 0);
         INSERT INTO crawls (id, account_id, status, seed_url, options, kind, url_limit, max_depth, request_hash,
                             created_at, deadline_at, ended_at, completed, next_seq)
-        VALUES ('old', 'old', 'completed', 'http://old.test/', '{{}}', 'static', 1000000, 1, '', 0, 0, 0,
+        VALUES ('old', 'old', 'completed', 'http://old.test/', '{{"maxAge": 0, "incremental": false}}',
+                'static', 1000000, 1, '', 0, 0, 0,
                 {_OLD_ROWS}, {_OLD_ROWS} + 1);
         INSERT INTO urls (crawl_id, seq, role, url, url_key, kind, rank, depth, status, finished_at)
         SELECT 'old', n, 'page', 'http://old.test/' || n, n, 'static', n, 1, 'completed', 0
