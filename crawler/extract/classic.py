@@ -40,6 +40,11 @@ def write_with_markdownify(blocks: Sequence[Block]) -> str:
 class _Converter(MarkdownConverter):
     """markdownify with its known faults mended: escaping, code in cells, languages, alignment."""
 
+    def process_text(self, el: Any, parent_tags: set[str] | None = None) -> str:
+        """The text as it is: it has no superfluous blanks left that would have to be found, at each of its sides."""
+        tags = parent_tags or set()
+        return str(el) if "_noformat" in tags else self.escape(str(el), tags)
+
     def escape(self, text: str, parent_tags: set[str]) -> str:
         return escape_line_start(escape_text(text, is_in_link="a" in parent_tags))
 

@@ -146,9 +146,10 @@ class _Tree:
 
     def _open(self, name: str, **attributes: str) -> None:
         self._end_text()
-        tag = _Tag(name=name, attrs=attributes)
-        self._add(tag)
-        self._parent = tag
+        # This ties it to the nodes before it, too.
+        tag = _Tag(name=name, attrs=attributes, parent=self._parent, previous=self._last)
+        self._parent.contents.append(tag)
+        self._parent = self._last = tag
 
     def _close(self) -> None:
         self._end_text()
@@ -158,13 +159,11 @@ class _Tree:
     def _end_text(self) -> None:
         """One node for text that is not parted by a tag, and none for no text, as of a parser."""
         if text := "".join(self._text):
-            self._add(NavigableString(text))
+            node = NavigableString(text)
+            node.setup(self._parent, self._last)
+            self._parent.contents.append(node)
+            self._last = node
         self._text.clear()
-
-    def _add(self, node: PageElement) -> None:
-        node.setup(self._parent, self._last)
-        self._parent.contents.append(node)
-        self._last = node
 
 
 def _opens_link(piece: Piece | None) -> bool:
