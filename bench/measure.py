@@ -19,8 +19,9 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 #: The Python of the peers' own environment.
 PEERS = ROOT / ".venv-bench" / "bin" / "python"
-_SAMPLE_SECONDS = 0.25
-#: Reading memory is dear where there are many processes: every fourth sample is enough.
+#: A look at all processes takes 2 ms for each of up to three trees, one at the memory of a dozen of them 30 ms: who is
+#: measured pays for it, and we most, who have most processes.
+_SAMPLE_SECONDS = 0.5
 _MEMORY_EVERY = 4
 #: A program that is not done by then hangs.
 _PROGRAM_SECONDS = 900.0
@@ -61,7 +62,7 @@ class Meter:
         self._seen: dict[psutil.Process, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample_until_stopped, name="meter")
-        #: What the first tree held, about once a second: seconds since the epoch, bytes.
+        #: What the first tree held, about every two seconds: seconds since the epoch, bytes.
         self.memory: list[tuple[float, int]] = []
 
     def __enter__(self) -> Self:

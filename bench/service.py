@@ -26,7 +26,7 @@ ACCOUNT = "local"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 #: Each look costs as much as a page costs us in the database, and the end is told by the database anyway.
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Crawled:
 
     views: tuple[CrawlView, ...]
     run: Run
-    #: Bytes of the workers' process tree while the crawls ran, about once a second.
+    #: Bytes of the workers' process tree while the crawls ran, about every two seconds.
     memory: tuple[int, ...]
 
 
