@@ -67,9 +67,7 @@ class Contents:
 
     async def add_rendered(self, outcome: Outcome, job: Job, rendered: Rendered) -> Outcome:
         """A page after its scripts ran: the browser has named its title and links."""
-        return await self._add_page(
-            outcome, job, html=rendered.html, url=rendered.response.url, rendered=rendered
-        )
+        return await self._add_page(outcome, job, html=rendered.html, url=rendered.url, rendered=rendered)
 
     async def _add_page(
         self, outcome: Outcome, job: Job, *, html: str, url: str, rendered: Rendered | None = None

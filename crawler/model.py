@@ -151,6 +151,8 @@ class Rendered:
     """A page after its scripts ran. `html` is the serialised DOM; `browser_seconds` is the time it was open."""
 
     response: Response
+    #: What its links are relative to, unless it has a base. Scripts may have given it another address than it came from.
+    url: str
     html: str
     title: str
     links: tuple[str, ...]

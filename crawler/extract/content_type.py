@@ -36,11 +36,12 @@ _BINARY = {
     b"%PDF-": "application/pdf",
     b"%!PS-Adobe-": "application/postscript",
     b"\x89PNG\r\n\x1a\n": "image/png",
-    b"GIF8": "image/gif",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
     b"\xff\xd8\xff": "image/jpeg",
     b"BM": "image/bmp",
+    b"RIFF": "audio/wave",
     b"\0\0\1\0": "image/x-icon",
-    b"RIFF": "image/webp",
     b"OggS\0": "application/ogg",
     b"ID3": "audio/mpeg",
     b"\x1aE\xdf\xa3": "video/webm",
@@ -54,7 +55,11 @@ _BINARY = {
     b"MZ\x90\0": "application/x-executable",
     b"\0asm": "application/wasm",
 }
+_WEBP = re.compile(rb"\ARIFF....WEBPVP", re.DOTALL)
 _MP4 = re.compile(rb"\A....ftyp", re.DOTALL)
+#: A text may begin with "BMW", too: these are believed only where there is a byte that no text has (the same, 5.2).
+_WORDS = frozenset([b"BM", b"RIFF", b"ID3", b"wOFF", b"wOF2"])
+_BINARY_BYTE = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 #: What a page begins with (MIME Sniffing Standard, 7.1), after white space and a byte order mark.
 _HTML_START = re.compile(
     rb"\A(?:\xef\xbb\xbf)?[\t\n\f\r ]*<(?:(?:!doctype[ ]html|html|head|script|iframe|h1|div|font|table|a|style|title|b|"
@@ -202,8 +207,11 @@ def _confirm(
     return kind
 
 
-def _binary_type(prefix: bytes) -> str:
+def _binary_type(body: bytes) -> str:
+    prefix = body[:SNIFF_BYTES]
+    if _WEBP.match(prefix):
+        return "image/webp"
     for magic, name in _BINARY.items():
-        if prefix.startswith(magic):
+        if prefix.startswith(magic) and (magic not in _WORDS or _BINARY_BYTE.search(prefix)):
             return name
     return "video/mp4" if _MP4.match(prefix[:12]) else ""

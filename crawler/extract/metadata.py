@@ -104,7 +104,7 @@ def to_iso(text: str) -> str:
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # a number that no clock has
             return ""
     if moment.tzinfo is None:
         return moment.date().isoformat() if len(text) <= len("2026-01-31") else moment.isoformat()

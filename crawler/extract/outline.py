@@ -87,7 +87,10 @@ class Outline:
 
     def add(self, token: Image | Break | Math) -> None:
         self._text.append(token)
-        self._has_text = self._has_text or not isinstance(token, Break)
+        if isinstance(token, Break):
+            self._is_in_word = False
+        else:
+            self._has_text = True
 
     def add_checkbox(self, *, is_checked: bool) -> None:
         """A task list item begins with its box; other boxes are controls, not content."""

@@ -155,8 +155,10 @@ class _Arrangement:
             self._code = ""
 
     def _show(self, piece: Piece) -> None:
-        if self._breaks:
-            self.pieces.append(Piece("break", "\n\n" if self._breaks > 1 else ""))
+        if self._breaks > 1:
+            self._part_paragraphs()
+        elif self._breaks:
+            self.pieces.append(Piece("break"))
         if self._blanks:
             self.pieces.append(Piece("text", self._blanks))
         for mark in self._waiting:
@@ -168,6 +170,13 @@ class _Arrangement:
             last.text += piece.text
         else:
             self.pieces.append(piece)
+
+    def _part_paragraphs(self) -> None:
+        """End the paragraph. Delimiters never reach over its end: marks begin again in the next one."""
+        self._waiting[:0] = [span.mark for span in self._open]
+        while self._open:
+            self.pieces.append(Piece("close", span=self._open.pop()))
+        self.pieces.append(Piece("break", "\n\n"))
 
     def _begin(self, mark: Mark) -> None:
         last = self.pieces[-1] if self.pieces else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 import ada_url
 from selectolax.lexbor import LexborNode
@@ -234,7 +235,11 @@ class _Reader:
             written = child.attributes.get("src") if child.tag == "source" else None
             child = child.next
         href = self._resolve(written)
-        return self._outline.start_mark(Mark("a", href)) if href else _nothing
+        if not href:
+            return _nothing
+        name = unquote(urlsplit(href).path.rpartition("/")[2])
+        label = attributes.get("title") or attributes.get("aria-label") or name or node.tag or ""
+        return self._outline.start_mark(Mark("a", href), label=label)
 
     def _enter_image(self, node: LexborNode, attributes: Attributes) -> None:
         if tex := tex_of_image(attributes):

@@ -25,6 +25,8 @@
   const query = method(Document.prototype, "querySelector");
   const boxOf = method(Element.prototype, "getBoundingClientRect");
   const frameDocument = {
+    // Elements may be called <constructor>.
+    __proto__: null,
     iframe: getter(HTMLIFrameElement.prototype, "contentDocument"),
     frame: getter(HTMLFrameElement.prototype, "contentDocument"),
   };

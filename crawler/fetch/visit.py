@@ -14,6 +14,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from crawler import urls
+from crawler.extract.content_type import HTML_TYPES, document_kind
 from crawler.fetch import net_errors
 from crawler.fetch.proxy import Listener
 from crawler.fetch.render_options import RenderOptions, SelectorWait, WaitUntil
@@ -270,7 +271,7 @@ class _Visit:
             if unsupported is not None:
                 return unsupported
             if error == "net::ERR_HTTP_RESPONSE_CODE_FAILURE" or answer.status in (204, 205):
-                return Rendered(self._response(answer, 0.0), "", "", (), 0.0)
+                return Rendered(self._response(answer, 0.0), answer.url, "", "", (), 0.0)
             if error == "net::ERR_ABORTED":
                 return Failure(ErrorCode.DOWNLOAD, answer.mime_type, media_type=answer.mime_type)
         return self._not_reached(error)
@@ -291,7 +292,9 @@ class _Visit:
             detail = f"{snapshot.nodes} nodes, {snapshot.chars} characters"
             return Failure(ErrorCode.DOM_TOO_LARGE, detail)
         response = self._response(answer, seconds)
-        return Rendered(response, snapshot.html, snapshot.title, self._links(snapshot), 0.0)
+        return Rendered(
+            response, snapshot.url, snapshot.html, snapshot.title, self._links(snapshot), browser_seconds=0.0
+        )
 
     def _links(self, snapshot: Snapshot) -> tuple[str, ...]:
         """The same links as of a page that was not rendered: none too long, and nobody's credentials in them."""
@@ -319,9 +322,11 @@ def _unsupported(answer: Answer | None) -> Failure | None:
     if answer.headers.get("content-disposition", "").lstrip().lower().startswith("attachment"):
         return Failure(ErrorCode.DOWNLOAD, answer.mime_type, media_type=answer.mime_type)
     kind, _, subtype = answer.mime_type.partition("/")
-    if kind == "text" or subtype in ("json", "xml") or subtype.endswith(("+json", "+xml")):
+    # Browsers show style sheets and scripts as text, too.
+    is_read = answer.mime_type in HTML_TYPES or document_kind(answer.mime_type) is not None
+    if not kind or (kind == "text" and is_read):
         return None
-    if not kind:
+    if subtype in ("json", "xml") or subtype.endswith(("+json", "+xml")):
         return None
     return Failure(ErrorCode.UNSUPPORTED_CONTENT, answer.mime_type, media_type=answer.mime_type)
 

@@ -19,6 +19,7 @@ HTML = b"<!DOCTYPE html><title>x</title>"
         ("application/xhtml+xml", b"<?xml version='1.0'?><html/>"),
         ("text/html, text/html", HTML),
         ("text/html", b"plain words are a page if the server says so"),
+        ("text/html", b"BMW <p>x"),
     ],
 )
 def test_declared_pages(content_type: str, body: bytes) -> None:
@@ -40,7 +41,21 @@ def test_c12_a_page_without_type_is_sniffed(body: bytes) -> None:
     assert classify(None, body) == "html"
 
 
-@pytest.mark.parametrize("body", [PNG, PDF, ELF, b"\x00\x00\x00\x18ftypmp42"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        PNG,
+        PDF,
+        ELF,
+        b"\x00\x00\x00\x18ftypmp42",
+        b"BM\x46\x00\x00\x00\x00\x00",
+        b"ID3\x03\x00",
+        b"RIFF\x24\x08\x00\x00WAVE",
+        b"RIFF....WEBPVP8 ",
+        b"GIF89a",
+        b"wOF2\x00\x01\x00\x00",
+    ],
+)
 @pytest.mark.parametrize("content_type", ["text/html", "application/xhtml+xml", "text/plain", "text/csv"])
 def test_d10_other_formats_are_never_taken_for_text(content_type: str, body: bytes) -> None:
     found = classify(content_type, body)
@@ -65,6 +80,11 @@ def test_d10_other_formats_are_never_taken_for_text(content_type: str, body: byt
         (None, PNG, DocumentKind.IMAGE),
         ("application/octet-stream", b"PK\x03\x04..word/document.xml", DocumentKind.DOCX),
         ("text/plain", "\ufeffwide".encode("utf-16-le"), DocumentKind.TEXT),
+        ("text/plain", b"BMW prices", DocumentKind.TEXT),
+        ("text/csv", b"BMI,age\r\n21,3", DocumentKind.CSV),
+        ("text/markdown", b"ID3 tags\n", DocumentKind.MARKDOWN),
+        ("text/plain", b"RIFF raff", DocumentKind.TEXT),
+        ("text/plain", b"GIF8 or GIF9?", DocumentKind.TEXT),
     ],
 )
 def test_c13_c14_declared_types_are_believed(

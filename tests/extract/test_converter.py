@@ -58,6 +58,13 @@ async def test_convert_gives_the_markdown(name: ConverterName) -> None:
         assert await markdown_of(converter, PAGE, URL) == to_markdown(PAGE, url=URL, converter=name)
 
 
+async def test_words_end_at_line_breaks() -> None:
+    async with running() as converter:
+        extract = await converter.extract("one<br>two<b>three</b> four", URL, view=FULL)
+    assert isinstance(extract, Extract)
+    assert extract.words == 3
+
+
 async def test_extract_gives_the_page_and_its_markdown() -> None:
     page = parse(PAGE, content_type=None, url=URL, max_links=5000, max_url_chars=2048)
     async with running() as converter:

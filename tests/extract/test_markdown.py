@@ -103,6 +103,18 @@ EXAMPLES = {
     "glossary in a glossary": ("<dl><dt>a<dd>t<dl><dt>b<dd>c</dl></dl>", "* a\n\n  t\n\n  b\n  : c"),
     "quote in a quote": ("<blockquote><p>a<blockquote>b</blockquote></blockquote>", "> a\n>\n> > b"),
     "line breaks": ("<p>a<br>b<br><br>c<br>", "a  \nb\n\nc"),
+    "two line breaks in formatted text": (
+        "<p><b>a<br><br>b</b><p>x <i>y <b>c<br><br>d</b> z</i><p><b>e<br><br></b>f",
+        "**a**\n\n**b**\n\nx _y **c**_\n\n_**d** z_\n\n**e**\n\nf",
+    ),
+    "two line breaks in a link": (
+        "<a href=/p title=t><img src=/i><br><br>caption</a>",
+        '[![](/i)](/p "t")\n\n[caption](/p "t")',
+    ),
+    "films and sounds": (
+        "<video src=/f/a%20b.mp4></video> <audio title=A><source src=/s></audio> <video src=/v>See <b>it</b></video>",
+        "[a b.mp4](/f/a%20b.mp4) [A](/s) [See **it**](/v)",
+    ),
     "image": ("<p><img src=i.png alt='a [b]' title='c \"d\"'>", '![a \\[b\\]](/dir/i.png "c \\"d\\"")'),
     "images that come late": (
         "<p><img src='data:image/gif;base64,x' data-src=/a><img src=/blank.gif data-original=/b>"

@@ -214,6 +214,8 @@ def test_origin_a17_other_addresses_of_a_document_are_not_recorded_and_resolve_i
     assert (found.asked.count("/a17-pushed/a17-base"), found.asked.count("/a17-base")) == (
         (1, 0) if found.render else (0, 1)
     )
+    resolved = "/a17-pushed/a17-base" if found.render else "/a17-base"
+    assert (found["/a17-push"].markdown or "").endswith(f"[x]({found.world.url(resolved)})")
 
 
 def test_origin_a18_the_body_of_a_redirect_is_not_read(found: Found) -> None:

@@ -80,7 +80,7 @@ async def test_f9_a_page_that_shadows_and_patches_everything_is_read_all_the_sam
         <form id=documentElement name=documentElement><input name=outerHTML><input name=nodeType><input name=localName>
         <input name=getAttribute><input name=shadowRoot><input name=nextSibling></form>
         <img name=title><img name=createTreeWalker><img name=doctype><embed name=documentElement>
-        <a href=/link>link</a>
+        <a href=/link>link</a><constructor></constructor><__proto__></__proto__>
         <script>
           JSON.stringify = () => '"patched"'; Array.prototype.map = () => [];
           Object.prototype.then = (done) => done('patched');
@@ -164,6 +164,8 @@ async def test_f22_texts_of_other_types_are_read(
         ("image/png", b"\x89PNG\r\n\x1a\n"),
         ("video/mp4", b"\0\0\0\x18ftypmp42"),
         ("application/octet-stream", b"\x7fELF"),
+        ("text/css", b"p { color: red }"),
+        ("text/javascript", b"alert(1)"),
         ("application/vnd.ms-powerpoint", b"\xd0\xcf\x11\xe0"),
     ],
 )

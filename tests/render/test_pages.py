@@ -122,7 +122,7 @@ async def test_a15_a17_redirects_by_the_page_are_followed(
 async def test_a17_a_new_address_by_history_is_the_same_document(renderer: Rendering, site: Origin) -> None:
     site.routes["/a/b"] = "<title>t</title><a href=c>c</a><script>history.pushState(0, '', '/x/y')</script>"
     page = await renderer.page(site.url("/a/b"))
-    assert page.response.url == site.url("/a/b")
+    assert (page.response.url, page.url) == (site.url("/a/b"), site.url("/x/y"))
     assert page.links == (site.url("/x/c"),)
 
 
