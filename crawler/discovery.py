@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from functools import partial
 
 from crawler import sitemaps, urls
 from crawler.fetch.http import HttpFetcher
@@ -43,7 +44,8 @@ class Discovery:
 
     async def name_sitemaps(self, lease: Lease, job: Job) -> Outcome:
         """From the robots.txt of the seed's origin: the sitemaps to read."""
-        rules = await self._robots.get(job.seed.origin, lease.host_id)
+        turn = partial(self._turns.take, lease)
+        rules = await self._robots.get(job.seed.origin, lease.host_id, turn)
         match rules:
             case Hold(seconds):
                 return _later(lease, seconds)
@@ -57,7 +59,8 @@ class Discovery:
 
     async def read_sitemap(self, lease: Lease, job: Job) -> Outcome:
         """One sitemap: its pages by priority, and its children if the index is not nested too deep."""
-        rules = await self._robots.get(urls.origin_of(lease.url), lease.host_id)
+        turn = partial(self._turns.take, lease)
+        rules = await self._robots.get(urls.origin_of(lease.url), lease.host_id, turn)
         if isinstance(rules, Hold):
             return _later(lease, rules.seconds)
         if not isinstance(rules, Rules) or not rules.robots.allowed(lease.url):

@@ -151,7 +151,7 @@ class Rendered:
     """A page after its scripts ran. `html` is the serialised DOM; `browser_seconds` is the time it was open."""
 
     response: Response
-    #: What its links are relative to, unless it has a base. Scripts may have given it another address than it came from.
+    #: What its links are relative to, unless it has a base: scripts may have given it another address.
     url: str
     html: str
     title: str

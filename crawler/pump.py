@@ -229,7 +229,10 @@ class Pump:
                 # A database that says nothing at all must not keep us from letting go in time.
                 async with asyncio.timeout(max(let_go_at - asked_at, _HEARTBEAT_SECONDS)):
                     held = await self._frontier.extend([flight.lease for flight in flights])
-            except (Unavailable, TimeoutError):
+            except Exception as error:
+                # Whatever it is: without a heartbeat every lease in flight would run out.
+                if not isinstance(error, Unavailable | TimeoutError):
+                    log.exception("the leases in flight could not be extended")
                 if self._monotonic() >= let_go_at:
                     self._drop(flights)
                 continue

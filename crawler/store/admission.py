@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, field
 
 import zstandard
-from sqlalchemy import BindParameter, Select, String, bindparam, delete, insert, null, select, update
+from sqlalchemy import BindParameter, Select, String, bindparam, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import Found, Outcome, Role, UrlStatus
@@ -163,9 +163,22 @@ class Admission:
     ) -> None:
         """Admit held links whose turn has come, level by level: what one level queues holds up the next."""
         of_crawl = held_links.c.crawl_id == crawl.id
-        statement = select(held_links).where(of_crawl).order_by(held_links.c.depth, held_links.c.seq)
-        for row in (await connection.execute(statement)).all():
-            if crawl.room == 0 or (lowest is not None and lowest < row.depth):
+        least = select(func.min(held_links.c.depth)).where(of_crawl)
+        while crawl.room:
+            # There may be very many, and mostly it is not even the turn of the first.
+            depth = (await connection.execute(least)).scalar()
+            if depth is None or (lowest is not None and lowest < depth):
+                break
+            lowest = await self._release_level(connection, crawl, intake, depth, lowest)
+
+    async def _release_level(
+        self, connection: AsyncConnection, crawl: CrawlRow, intake: _Intake, depth: int, lowest: int | None
+    ) -> int | None:
+        """Admit the links that pages on level `depth` hold, up to the limit. Returns the lowest open level then."""
+        level = (held_links.c.crawl_id == crawl.id) & (held_links.c.depth == depth)
+        rows = await connection.execute(select(held_links).where(level).order_by(held_links.c.seq))
+        for row in rows.all():
+            if crawl.room == 0:
                 break
             held = json.loads(zstandard.decompress(row.links))
             found = [Found(*link) for link in held["found"]]
@@ -174,7 +187,8 @@ class Admission:
             if crawl.room == 0 and intake.new_of(found):
                 break  # the rest of this page's links is beyond the limit, and stays held
             crawl.held -= 1
-            await connection.execute(delete(held_links).where(of_crawl, held_links.c.seq == row.seq))
+            await connection.execute(delete(held_links).where(level, held_links.c.seq == row.seq))
+        return lowest
 
     async def _lowest_open(self, connection: AsyncConnection, crawl: CrawlRow) -> int | None:
         """The lowest level with a page that is not done; None also when the depth limit does not bind."""

@@ -191,7 +191,9 @@ def prepare_sqlite(engine: AsyncEngine, *, begin: str, clock: Callable[[], int])
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """The only place that knows the drivers' exceptions: those that mean "away" or "in use" become Unavailable."""
+    """The only place that knows the drivers' exceptions: those that mean "away" or "in use" become Unavailable, and so
+    do those by which Postgres ends one of two transactions that wait for each other (class 40): nothing was changed,
+    and asking again helps."""
     try:
         yield
     except (PoolTimeoutError, OSError, TimeoutError) as error:
@@ -205,7 +207,7 @@ def translated_errors() -> Iterator[None]:
             raise StorageFull from error
         # asyncpg reports shutdown, recovery and too many connections as plain DBAPIErrors.
         state = _sqlstate(error)
-        if state == "55P03":
+        if state == "55P03" or state[:2] == "40":
             raise Unavailable("The tables of the database are in use; nothing was changed.") from error
         if error.connection_invalidated or state[:2] in {"08", "53", "57"} or state == "25P03":
             raise Unavailable("The database is not available.") from error

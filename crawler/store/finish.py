@@ -59,6 +59,12 @@ class Finisher:
         self._retention_ms = retention_ms
         self._contents = Contents(database)
         self._settle = _settle_statement(database)
+        self._lock = (
+            select(urls.c.id)
+            .where(urls.c.id.in_(database.members("ids", int)))
+            .order_by(urls.c.id)
+            .with_for_update(key_share=True)
+        )
 
     async def finish(self, outcomes: Sequence[Outcome]) -> Finished:
         """Write these outcomes. Raises Unavailable when the database is away: then nothing was written, or all
@@ -77,6 +83,7 @@ class Finisher:
         admitted = Admitted()
         async with self._database.write() as connection:
             locked = await lock_crawls(connection, crawl_ids)
+            await self._lock_urls(connection, outcomes)
             result = await connection.execute(self._settle, {"settled": encode_rows(rows)})
             done.accepted = frozenset(result.scalars())
             accepted = [outcome for outcome in outcomes if outcome.lease.url_id in done.accepted]
@@ -100,15 +107,24 @@ class Finisher:
                 if crawl.exhausted:
                     await end_crawl(connection, crawl.id, CrawlStatus.COMPLETED, self._retention_ms)
                     done.ended.append(crawl.id)
-            await self._circuits.note_signs(connection, accepted)
-            # Last, so that the hosts' rows are locked for as short as can be: the frontier wants them.
             unused = [outcome.lease for outcome in accepted if outcome.unused_turn]
             admitted.woken |= {(lease.host_id, lease.kind) for lease in unused}
+            # Last, so that the hosts' rows are locked for as short as can be: the frontier wants them.
+            failing = {outcome.lease.host_id for outcome in accepted if _has_failed(outcome)}
+            if failing:
+                await self._hosts.lock(connection, failing | {host_id for host_id, _ in admitted.woken})
+            await self._circuits.note_signs(connection, accepted)
             await wake(connection, self._database, admitted.woken)
             await hand_back_turns(connection, unused)
         self._admission.learn(admitted)
         done.queued = bool(admitted.woken)
         return done
+
+    async def _lock_urls(self, connection: AsyncConnection, outcomes: Sequence[Outcome]) -> None:
+        """In the order of a heartbeat, which may hold some of them; the settling statement has an order of its own."""
+        if not self._database.is_sqlite:
+            ids = json.dumps([outcome.lease.url_id for outcome in outcomes])
+            await connection.execute(self._lock, {"ids": ids})
 
     async def _store_crawl(
         self, connection: AsyncConnection, crawl: CrawlRow, group: Sequence[Outcome]
@@ -145,6 +161,10 @@ async def lock_crawls(connection: AsyncConnection, crawl_ids: Iterable[str]) -> 
         if row is not None:
             locked[crawl_id] = CrawlRow.of(row._mapping)
     return locked
+
+
+def _has_failed(outcome: Outcome) -> bool:
+    return outcome.host_sign is not None and outcome.host_sign.failure is not None
 
 
 def _count(crawl: CrawlRow, group: Sequence[Outcome]) -> None:

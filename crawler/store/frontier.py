@@ -220,13 +220,21 @@ class Frontier:
         """The heartbeat: hold these leases for another period. Returns the ids of those that are still ours."""
         if not leases:
             return frozenset()
-        statement = (
-            update(urls)
+        ours = (
+            select(urls.c.id)
             .where(
                 urls.c.id.in_(self._database.members("ids", int)),
                 urls.c.lease_token.in_(self._database.members("tokens", str)),
                 urls.c.status == UrlStatus.LEASED,
             )
+            # In the same order as a finish locks them, which may be of the same pages.
+            .order_by(urls.c.id)
+            .with_for_update(key_share=True)
+            .cte("ours")
+        )
+        statement = (
+            update(urls)
+            .where(urls.c.id.in_(select(ours.c.id)))
             .values(leased_until_at=now() + self._lease_ms)
             .returning(urls.c.id)
         )

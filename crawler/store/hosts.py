@@ -94,6 +94,10 @@ class Hosts:
             row = (await connection.execute(self._reserve, parameters)).one()
         return HostTurn(host_id, row.next_fetch_at, max(0, row.wait_ms) / 1000, row.interval_ms / 1000)
 
+    async def lock(self, connection: AsyncConnection, host_ids: Iterable[int]) -> None:
+        """Lock these rows until the end of the transaction, for one that is going to change them one by one."""
+        await connection.execute(self._lock, {"ids": json.dumps(sorted(host_ids))})
+
     async def hold_back(self, seconds: Mapping[TurnKey, float]) -> Mapping[TurnKey, int]:
         """Let the next turns of hosts begin no sooner than in so many seconds. Never brings one forward.
 

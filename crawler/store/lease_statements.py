@@ -78,6 +78,8 @@ class LeaseStatements:
             .where(urls.c.host_id == hosts.c.id, queued)
             .order_by(urls.c.rank, urls.c.id)
             .limit(1)
+            # Who has locked it may want the host's row next, which is ours: a crawl that ends and wakes hosts, for one.
+            .with_for_update(skip_locked=True, key_share=True)
             .correlate(hosts)
             .scalar_subquery()
         )
@@ -91,7 +93,7 @@ class LeaseStatements:
             .where(urls.c.host_id == bindparam("host"), queued)
             .order_by(urls.c.rank, urls.c.id)
             .limit(bindparam("share"))
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, key_share=True)
         )
         self.count_leased = select(func.count()).where(
             urls.c.host_id == bindparam("host_id"), urls.c.status == UrlStatus.LEASED

@@ -45,6 +45,9 @@ async def end_crawl(
     )
     if ended.rowcount == 0:
         return False
+    # In the order of a heartbeat, which knows nothing of the crawl's row.
+    leased = select(urls.c.id).where(urls.c.crawl_id == crawl_id, urls.c.status == UrlStatus.LEASED)
+    await connection.execute(leased.order_by(urls.c.id).with_for_update(key_share=True))
     open_rows = (urls.c.crawl_id == crawl_id) & urls.c.status.in_([UrlStatus.QUEUED, UrlStatus.LEASED])
     open_pages = (
         await connection.execute(select(func.count()).where(open_rows, urls.c.role == Role.PAGE))

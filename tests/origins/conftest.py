@@ -88,7 +88,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             connect_timeout_seconds=2.0,
             first_byte_timeout_seconds=5.0,
             fetch_timeout_seconds=5.0,
-            render_timeout_seconds=20.0,
+            render_timeout_seconds=30.0,
             max_document_bytes=1 << 20,
             max_links_per_page=200,
         )
