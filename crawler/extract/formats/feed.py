@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from html import escape
 from typing import Any
 
@@ -45,8 +46,10 @@ def read_feed(body: bytes, url: str, content_type: str, limits: Limits) -> Conte
 def _parse(body: bytes, url: str, content_type: str) -> Any:
     """The one place that knows feedparser. On hostile input it may raise whatever its parsers raise."""
     headers = {"content-type": content_type, "content-location": url}
+    # A stream: bytes that are the name of a file here would be taken for that file.
+    stream = io.BytesIO(body)
     try:
-        return feedparser.parse(body, response_headers=headers)
+        return feedparser.parse(stream, response_headers=headers)
     except MemoryError:
         raise
     except Exception as error:
