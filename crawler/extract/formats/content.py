@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.extract.blocks import Block
-from crawler.extract.document import Page, describe
+from crawler.extract.document import describe
 from crawler.extract.markdown import ConverterName, write
 from crawler.extract.metadata import Metadata
 from crawler.extract.plain import is_too_deep
@@ -33,6 +33,15 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Fragment:
+    """What HTML in a document says. `words` are those shown, `links` absolute, each once."""
+
+    blocks: list[Block]
+    words: int
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What holds for every document, and who writes its Markdown."""
 
@@ -46,14 +55,16 @@ def from_blocks(title: str, blocks: list[Block], words: int, limits: Limits) -> 
     return Content(title, write(blocks, limits.converter), words)
 
 
-def from_html(html: str, url: str, limits: Limits) -> tuple[Page, Content]:
-    """A document that was turned into HTML. Raises BadDocument when it nests too deep for a parser."""
-    if is_too_deep(html):
-        raise BadDocument("nested too deep")
-    parser = LexborHTMLParser(html)
+def read_html(html: str, url: str, limits: Limits) -> Fragment:
+    """A document, or a part of one, that was turned into HTML. Raises BadDocument as `parse_html` does."""
+    parser = parse_html(html)
     page = describe(parser, "", url=url, max_links=limits.max_links, max_url_chars=limits.max_url_chars)
     reading = read_blocks(select(parser, FULL), url)
-    links = tuple(link.url for link in page.links)
-    return page, Content(
-        page.title, write(reading.blocks, limits.converter), reading.words, links, page.metadata
-    )
+    return Fragment(reading.blocks, reading.words, tuple(link.url for link in page.links))
+
+
+def parse_html(html: str) -> LexborHTMLParser:
+    """The tree of HTML that a document holds. Raises BadDocument when it nests too deep for a parser."""
+    if is_too_deep(html):
+        raise BadDocument("nested too deep")
+    return LexborHTMLParser(html)

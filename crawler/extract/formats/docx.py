@@ -8,7 +8,8 @@ import zipfile
 import mammoth
 
 from crawler.extract.encoding import clean
-from crawler.extract.formats.content import BadDocument, Content, Limits, from_html
+from crawler.extract.formats.content import BadDocument, Content, Limits, read_html
+from crawler.extract.markdown import write
 
 #: An archive that grows beyond this, or holds more files, is a bomb. Sizes are those it declares, and unpacking stops
 #: at them.
@@ -25,8 +26,8 @@ def read_docx(body: bytes, url: str, limits: Limits) -> Content:
         raise BadDocument(str(error)) from error
     if len(files) > MAX_FILES or sum(file.file_size for file in files) > MAX_UNPACKED_BYTES:
         raise BadDocument("too large when unpacked")
-    _, content = from_html(clean(_to_html(body)), url, limits)
-    return content
+    read = read_html(clean(_to_html(body)), url, limits)
+    return Content("", write(read.blocks, limits.converter), read.words, read.links)
 
 
 def _to_html(body: bytes) -> str:

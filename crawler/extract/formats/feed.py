@@ -9,7 +9,8 @@ from typing import Any
 import feedparser
 
 from crawler.extract.encoding import clean
-from crawler.extract.formats.content import BadDocument, Content, Limits, from_html
+from crawler.extract.formats.content import BadDocument, Content, Limits, parse_html, read_html
+from crawler.extract.markdown import write
 from crawler.extract.metadata import Metadata, shorten
 
 MAX_ENTRIES = 5_000
@@ -25,22 +26,22 @@ def read_feed(body: bytes, url: str, content_type: str, limits: Limits) -> Conte
     entries = parsed.entries[:MAX_ENTRIES]
     if not parsed.version:
         raise BadDocument("neither RSS nor Atom")
-    title = shorten(clean(about.get("title", "")))
-    description = clean(about.get("subtitle", ""))
-    html = [f"<h1>{escape(title)}</h1><p>{description}</p>" if title or description else ""]
-    html += [_entry(entry) for entry in entries]
-    page, content = from_html(clean("".join(html)), url, limits)
+    title = shorten(_text(about, "title"))
+    description = _html(about, "subtitle")
+    head = f"<h1>{escape(title)}</h1><div>{description}</div>" if title or description else ""
+    # Each by itself: what an entry leaves open would swallow the next.
+    parts = [read_html(clean(html), url, limits) for html in (head, *map(_entry, entries))]
     metadata = Metadata(
-        description=shorten(description),
+        description=shorten(_text(about, "subtitle")),
         language=shorten(clean(about.get("language", ""))),
         author=shorten(clean(about.get("author", ""))),
         published=shorten(about.get("published", "")),
         modified=shorten(about.get("updated", "")),
     )
-    links = [link.url for link in page.links]
     home = [clean(about["link"])] if str(about.get("link", "")).startswith(("http://", "https://")) else []
-    unique = tuple(dict.fromkeys([*home, *links]))
-    return Content(title, content.markdown, content.words, unique[: limits.max_links], metadata)
+    links = tuple(dict.fromkeys([*home, *(link for part in parts for link in part.links)]))
+    markdown = write([block for part in parts for block in part.blocks], limits.converter)
+    return Content(title, markdown, sum(part.words for part in parts), links[: limits.max_links], metadata)
 
 
 def _parse(body: bytes, url: str, content_type: str) -> Any:
@@ -58,10 +59,30 @@ def _parse(body: bytes, url: str, content_type: str) -> Any:
 
 
 def _entry(entry: Any) -> str:
-    title = escape(entry.get("title", "") or entry.get("link", ""))
+    """An entry as HTML: its heading, its date, its text."""
     link = entry.get("link", "")
+    title = escape(_text(entry, "title") or link)
     head = f'<a href="{escape(link)}">{title}</a>' if link else title
     moment = entry.get("published", "") or entry.get("updated", "")
-    contents = [part.get("value", "") for part in entry.get("content", [])]
-    text = contents[0] if contents else entry.get("summary", "")
+    contents = entry.get("content", [])
+    text = _as_html(contents[0].get("value", ""), contents[0]) if contents else _html(entry, "summary")
     return f"<h2>{head}</h2><p>{escape(moment)}</p><div>{text}</div>"
+
+
+def _text(about: Any, name: str) -> str:
+    """The text that the text of this name in a feed or an entry shows, without its markup."""
+    body = parse_html(clean(_html(about, name))).body
+    return "" if body is None else body.text()
+
+
+def _html(about: Any, name: str) -> str:
+    """The text of this name in a feed or an entry, as HTML."""
+    return _as_html(about.get(name, ""), about.get(f"{name}_detail"))
+
+
+def _as_html(text: str, detail: Any) -> str:
+    """A text as HTML. `detail` says its type: Atom's is plain unless it says otherwise (RFC 4287, 3.1.1), RSS says
+    nothing, its descriptions are HTML by custom and feedparser guesses what its titles are."""
+    # An element of a feed may be called like the detail, and then it is no mapping.
+    is_plain = isinstance(detail, dict) and detail.get("type") == "text/plain"
+    return escape(text) if is_plain else text

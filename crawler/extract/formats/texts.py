@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from markdown_it import MarkdownIt
 
 from crawler.extract.blocks import Align, Block, Code, Image, Paragraph, Table
-from crawler.extract.formats.content import BadDocument, Content, Limits, from_blocks, from_html
+from crawler.extract.formats.content import BadDocument, Content, Limits, from_blocks, read_html
 from crawler.extract.front_matter import split_front_matter
 from crawler.extract.metadata import Metadata, shorten
 
@@ -30,9 +30,9 @@ def read_markdown(text: str, url: str, limits: Limits) -> Content:
     markdown = text.replace("\r\n", "\n").strip("\n")
     title, body = split_front_matter(markdown)
     rendered = MarkdownIt("commonmark", {"html": False}).enable("table").render(body)
-    page, content = from_html(rendered, url, limits)
+    read = read_html(rendered, url, limits)
     title = shorten(title) or _first_heading(body) or name_of(url)
-    return Content(title, markdown, content.words, content.links, page.metadata)
+    return Content(title, markdown, read.words, read.links)
 
 
 def read_csv(text: str, url: str, delimiter: str, limits: Limits) -> Content:

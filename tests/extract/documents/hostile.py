@@ -87,6 +87,7 @@ _CHANNEL = '<rss version="2.0"><channel><title>{}</title>{}</channel></rss>'
 _LAUGHS = f'<?xml version="1.0"?><!DOCTYPE rss [{_ENTITIES}]>' + _CHANNEL.format("&e11;", "")
 _OUTSIDE = '<!DOCTYPE rss [<!ENTITY x SYSTEM "file:///etc/passwd">]>' + _CHANNEL.format("&x;", "")
 _DEEP_ITEM = f"<item><title>x</title><description>{'&lt;div&gt;' * 100_000}</description></item>"
+_DEEP_ITEMS = f"<item><title>x</title><description>{'&lt;div&gt;' * 9_000}</description></item>" * 90
 
 _PDF = ("application/pdf", DocumentKind.PDF)
 _DOCX = (DOCX_TYPE, DocumentKind.DOCX)
@@ -112,6 +113,7 @@ HOSTILE: Mapping[str, Hostile] = {
     "wide-laughs.rss": Hostile(*_FEED, lambda: _LAUGHS.encode("utf-16")),
     "outside.rss": Hostile(*_FEED, _OUTSIDE.encode),
     "deep.rss": Hostile(*_FEED, lambda: _CHANNEL.format("x", _DEEP_ITEM).encode()),
+    "deep-entries.rss": Hostile(*_FEED, lambda: _CHANNEL.format("x", _DEEP_ITEMS).encode()),
     "none.rss": Hostile(*_FEED, lambda: b"<html>nothing"),
     "deep.md": Hostile(*_MARKDOWN, lambda: b"> " * 500_000),
     "brackets.md": Hostile(*_MARKDOWN, lambda: b"[a](" * 200_000),
