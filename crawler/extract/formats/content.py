@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser
 
-from crawler.extract.blocks import Block
+from crawler.extract.blocks import Block, Break, Heading, Inline
 from crawler.extract.document import describe
 from crawler.extract.markdown import ConverterName, write
-from crawler.extract.metadata import Metadata
+from crawler.extract.metadata import Metadata, shorten
 from crawler.extract.plain import is_too_deep
 from crawler.extract.reader import read_blocks
 from crawler.extract.selection import select
@@ -68,3 +69,17 @@ def parse_html(html: str) -> LexborHTMLParser:
     if is_too_deep(html):
         raise BadDocument("nested too deep")
     return LexborHTMLParser(html)
+
+
+def first_heading(blocks: Iterable[Block]) -> str:
+    """The text of the first heading that has any: the title of a document that names none."""
+    for block in blocks:
+        if isinstance(block, Heading) and (text := shorten("".join(map(_shown, block.text)))):
+            return text
+    return ""
+
+
+def _shown(part: Inline) -> str:
+    if isinstance(part, str):
+        return part
+    return " " if isinstance(part, Break) else ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from crawler.extract.blocks import Block, Heading
 from crawler.extract.encoding import clean
-from crawler.extract.formats.content import BadDocument, Content, Limits, from_blocks
+from crawler.extract.formats.content import BadDocument, Content, Limits, first_heading, from_blocks
 from crawler.extract.formats.layout import Edge, Line, Word, arrange, make_line
 from crawler.extract.metadata import Metadata, shorten
 
@@ -37,7 +36,7 @@ def read_pdf(body: bytes, limits: Limits) -> Content:
         document.close()
     words = sum(len(cell) for page in pages for line in page for cell in line.cells)
     blocks = arrange(pages)
-    title = shorten(clean(about.get("Title", ""))) or _first_heading(blocks)
+    title = shorten(clean(about.get("Title", ""))) or first_heading(blocks)
     made = from_blocks(title, blocks, words, limits)
     metadata = Metadata(
         description=shorten(clean(about.get("Subject", ""))),
@@ -114,12 +113,6 @@ def _edges(page: pypdfium2.PdfPage) -> list[Edge]:
         if len(edges) >= _MAX_EDGES:
             return []
     return edges
-
-
-def _first_heading(blocks: Iterable[Block]) -> str:
-    return next(
-        (shorten("".join(map(str, block.text))) for block in blocks if isinstance(block, Heading)), ""
-    )
 
 
 def _moment(written: str) -> str:

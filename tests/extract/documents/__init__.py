@@ -55,8 +55,8 @@ class Sample:
     title: str = ""
 
 
-def docx(body: str = DOCX_BODY) -> bytes:
-    """A Word file with this body."""
+def docx(body: str = DOCX_BODY, core: str | None = None) -> bytes:
+    """A Word file with this body and these core properties."""
     document = f'<w:document xmlns:w="{_WORD}" xmlns:r="{_OFFICE}"><w:body>{body}</w:body></w:document>'
     return archive(
         {
@@ -64,6 +64,7 @@ def docx(body: str = DOCX_BODY) -> bytes:
             "_rels/.rels": _RELATIONS,
             "word/document.xml": document,
             "word/_rels/document.xml.rels": _LINKS,
+            **({} if core is None else {"docProps/core.xml": core}),
         }
     )
 
@@ -117,6 +118,7 @@ def samples() -> list[Sample]:
             DocumentKind.DOCX,
             ("# Harbour rules", "Ask at [the gate](https://example.com/gate) **first**", "| Sloop | 3 |"),
             ("https://example.com/gate",),
+            "Harbour rules",
         ),
         Sample(
             "/notes.txt",
