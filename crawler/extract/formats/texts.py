@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from crawler.extract.blocks import Align, Block, Code, Image, Paragraph, Table
 from crawler.extract.formats.content import BadDocument, Content, Limits, from_blocks, read_html
@@ -71,8 +72,20 @@ def name_of(url: str) -> str:
 
 
 def _first_heading(text: str) -> str:
+    """What the first heading of Markdown shows, without its marks."""
     tokens = MarkdownIt("commonmark").parse(text)
     for token, following in pairwise(tokens):
         if token.type == "heading_open":
-            return shorten(following.content)
+            return shorten("".join(_shown(part) for part in following.children or ()))
     return ""
+
+
+def _shown(part: Token) -> str:
+    match part.type:
+        case "softbreak" | "hardbreak":
+            return " "
+        case "html_inline":
+            return ""
+        case _:
+            # Text, code, and what stands for an image; marks have none.
+            return part.content
