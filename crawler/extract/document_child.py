@@ -62,7 +62,7 @@ def _read_text(kind: DocumentKind, body: bytes, url: str, content_type: str, lim
         case DocumentKind.MARKDOWN:
             return texts.read_markdown(text, url, limits)
         case DocumentKind.CSV:
-            return texts.read_csv(text, url, ",", limits)
+            return texts.read_csv(text, url, ",;\t", limits)
         case DocumentKind.TSV:
             return texts.read_csv(text, url, "\t", limits)
         case DocumentKind.TEXT:

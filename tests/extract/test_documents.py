@@ -82,6 +82,14 @@ async def test_a_large_table_is_shown_as_it_came(documents: Documents) -> None:
     assert found.markdown.startswith("```csv\na,b,c\n")
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+async def test_a_csv_may_have_other_delimiters(delimiter: str, documents: Documents) -> None:
+    body = f"ship{delimiter}fee\nsloop{delimiter}3\n".encode()
+    found = await documents.read(body, DocumentKind.CSV, url=SITE, content_type="text/csv")
+    assert isinstance(found, Document)
+    assert "| sloop | 3 |" in found.markdown
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_d15_to_d20_hostile_documents_end_within_the_limits(name: str, impatient: Documents) -> None:
     hostile = HOSTILE[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -36,17 +37,22 @@ def read_markdown(text: str, url: str, limits: Limits) -> Content:
     return Content(title, markdown, read.words, read.links)
 
 
-def read_csv(text: str, url: str, delimiter: str, limits: Limits) -> Content:
-    """A table whose first row is its head. Raises BadDocument on what is no CSV (RFC 4180)."""
+def read_csv(text: str, url: str, delimiters: str, limits: Limits) -> Content:
+    """A table whose first row is its head. Raises BadDocument on what is no CSV (RFC 4180).
+
+    Of several `delimiters` it has the one that cuts its first row into most cells, the first of them if in doubt.
+    """
+    # A field may be all of the text, whose size was bounded when it was fetched.
+    csv.field_size_limit(len(text))
     rows: list[list[str]] = []
     cells = 0
     try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+        delimiter = max(delimiters, key=lambda one: len(next(_rows(text, one), [])))
+        for row in _rows(text, delimiter):
             cells += max(len(row), len(rows[0]) if rows else 0)
             if cells > MAX_CELLS:
                 return read_text(text, url, "csv", limits)
-            if row:
-                rows.append(row)
+            rows.append(row)
     except csv.Error as error:
         raise BadDocument(str(error)) from error
     if not rows:
@@ -57,6 +63,11 @@ def read_csv(text: str, url: str, delimiter: str, limits: Limits) -> Content:
     grid: list[list[list[Any]]] = [[[cell] for cell in row] + [[]] * (width - len(row)) for row in rows]
     aligns: list[Align] = [""] * width
     return from_blocks(name_of(url), [Table(grid[0], grid[1:], aligns)], len(text.split()), limits)
+
+
+def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+    """The rows of a table, without its empty lines."""
+    return filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
 def read_image(url: str, limits: Limits) -> Content:
