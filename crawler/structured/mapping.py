@@ -34,10 +34,11 @@ MAX_ROWS = 200
 def fill_schema(schema: Schema, data: StructuredData) -> dict[str, JsonValue] | Sequence[Fault]:
     """What the page says of all that `schema` names. Values that the schema does not allow are left out; the faults
     are given where it cannot be satisfied so."""
-    filled = _Filler(schema, data).fill()
-    faults = schema.faults(filled)
-    for name in {fault.path[0] for fault in faults if fault.path}:
+    filler = _Filler(schema, data)
+    filled = filler.fill()
+    for name in {fault.path[0] for fault in schema.faults(filled) if fault.path}:
         filled.pop(str(name), None)
+    filled = filler.with_nulls(schema.document, filled)
     return schema.faults(filled) or filled
 
 
@@ -51,15 +52,34 @@ class _Filler:
             self._schema.document, by_fit(self._data.items, self._names()), MAX_DEPTH, is_page=True
         )
 
+    def with_nulls(self, node: Mapping[str, Any], filled: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """An object with null for what the schema requires, allows to be null and is not there. Where nothing was
+        found at all, nothing: nulls alone say nothing of a page."""
+        if all(value is None for value in filled.values()):
+            return {}
+        required = {name for part in self._parts(node) for name in part.get("required", ())}
+        return {
+            name: filled.get(name)
+            for name, inner in self._properties(node).items()
+            if name in filled or (name in required and self._allows_null(inner))
+        }
+
     def _names(self) -> list[str]:
         return [normal(name) for name in self._properties(self._schema.document)]
 
+    def _parts(self, node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The schemas that hold at once: those of `allOf`, then the schema itself."""
+        node = self._schema.resolve(node)
+        return [
+            *(self._schema.resolve(part) for part in node.get("allOf", ()) if isinstance(part, dict)),
+            node,
+        ]
+
     def _properties(self, node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         """The properties that a schema names, in `allOf` as well."""
-        node = self._schema.resolve(node)
         found: dict[str, Mapping[str, Any]] = {}
-        for part in (*(part for part in node.get("allOf", ()) if isinstance(part, dict)), node):
-            for name, inner in self._schema.resolve(part).get("properties", {}).items():
+        for part in self._parts(node):
+            for name, inner in part.get("properties", {}).items():
                 found[name] = self._schema.resolve(inner) if isinstance(inner, dict) else {}
         return found
 
@@ -71,15 +91,24 @@ class _Filler:
             value = self._value(normal(name), self._without_null(inner), items, depth - 1, is_page=is_page)
             if value is not None:
                 filled[name] = value
-        return filled
+        return self.with_nulls(node, filled)
 
     def _without_null(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`T or null`, in either way to write it, as T: what is not known is left out."""
-        if node.get("type") is None and (choices := node.get("anyOf") or node.get("oneOf")):
-            real = [self._schema.resolve(choice) for choice in choices if isinstance(choice, dict)]
-            real = [choice for choice in real if choice.get("type") != "null"]
-            return real[0] if real else node
-        return node
+        """`T or null`, in either way to write it, as T: null is not looked for on a page."""
+        return next((choice for choice in self._choices(node) if choice.get("type") != "null"), node)
+
+    def _allows_null(self, node: Mapping[str, Any]) -> bool:
+        """Whether a schema names null among what it allows. One that allows anything does not."""
+        for choice in self._choices(node):
+            kinds = choice.get("type") or ("null" if "enum" in choice else ())
+            if "null" in kinds and None in choice.get("enum", [None]):
+                return True
+        return False
+
+    def _choices(self, node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """What `anyOf` or `oneOf` of a schema without a type offers; of any other, the schema itself."""
+        offered = () if node.get("type") else node.get("anyOf") or node.get("oneOf") or ()
+        return [self._schema.resolve(choice) for choice in offered if isinstance(choice, dict)] or [node]
 
     def _value(
         self, wanted: str, node: Mapping[str, Any], items: Sequence[Item], depth: int, *, is_page: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -32,6 +33,15 @@ def fill(properties: dict[str, Any], html: str = SHOP, **more: Any) -> Any:
     schema = read_schema({"properties": properties, **more})
     assert isinstance(schema, Schema), schema
     return fill_schema(schema, read_structured_data(LexborHTMLParser(html), "http://site.test/"))
+
+
+def demand(properties: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object that has all of these, as OpenAI's strict mode wants it written."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def json_ld(item: dict[str, Any]) -> str:
+    return f'<script type="application/ld+json">{json.dumps(item)}</script>'
 
 
 def test_names_are_found_in_items_inside_items_meta_and_tables() -> None:
@@ -83,6 +93,63 @@ def test_a_value_that_the_schema_forbids_is_left_out() -> None:
 def test_what_is_required_and_not_there_is_a_fault() -> None:
     (fault,) = fill({"name": "string", "isbn": "string"}, required=["isbn"])
     assert "isbn" in fault.message
+
+
+@pytest.mark.parametrize(
+    "text_or_null",
+    [
+        {"type": ["string", "null"]},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"oneOf": [{"type": "null"}, {"$ref": "#/$defs/text"}]},
+        {"enum": ["white", None]},
+    ],
+)
+def test_what_is_required_and_not_there_is_null_where_that_is_allowed(text_or_null: dict[str, Any]) -> None:
+    html = json_ld(
+        {
+            "@type": "Product",
+            "name": "Shoe",
+            "offers": {"price": 19},
+            "review": [{"author": "Ann"}, {"reviewRating": 3}, {"author": "Bob"}],
+        }
+    )
+    review = demand({"author": "string", "colour": text_or_null})
+    wanted = demand(
+        {
+            "name": "string",
+            "colour": text_or_null,
+            "offers": demand({"price": "number", "colour": text_or_null}),
+            "reviews": {"type": "array", "items": review},
+            "sizes": {"type": ["array", "null"], "items": "string"},
+        }
+    )
+    found = fill(html=html, **wanted, **{"$defs": {"text": "string"}})
+    assert found == {
+        "name": "Shoe",
+        "colour": None,
+        "offers": {"price": 19, "colour": None},
+        "reviews": [{"author": "Ann", "colour": None}, {"author": "Bob", "colour": None}],
+        "sizes": None,
+    }
+    assert list(found) == list(wanted["properties"])
+
+
+def test_an_object_of_nothing_but_nulls_is_no_answer() -> None:
+    isbn = {"isbn": {"type": ["string", "null"]}}
+    (fault,) = fill(**demand(isbn))
+    assert fault.message == "'isbn' is a required property"
+    price = {"price": {"type": "number", "maximum": 5}}
+    (fault,) = fill(isbn | price, required=["isbn"])
+    assert fault.message == "'isbn' is a required property"
+    assert fill({"name": "string", "offers": demand(isbn)}) == {"name": "Lamp"}
+
+
+@pytest.mark.parametrize(
+    "node", [{"type": ["string", "null"], "enum": ["a"]}, {"description": "as printed"}, "string"]
+)
+def test_null_is_not_given_where_the_schema_does_not_name_it(node: Any) -> None:
+    reviews = {"type": "array", "items": demand({"author": "string", "isbn": node})}
+    assert fill({"name": "string", "reviews": reviews}) == {"name": "Lamp"}
 
 
 def test_choices_are_met_whatever_their_spelling() -> None:
