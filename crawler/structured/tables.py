@@ -21,11 +21,13 @@ Row = dict[str, str]
 
 
 def read_tables(parser: LexborHTMLParser) -> tuple[dict[str, str], tuple[tuple[Row, ...], ...]]:
-    """Pairs by label, the first of each, and the rows of tables with a heading line. Layout tables give nothing."""
+    """Pairs by label, the first of each, and the rows of tables with a heading line. A table with another in it is
+    layout and gives nothing; the one in it is read."""
     pairs: dict[str, str] = {}
     tables: list[tuple[Row, ...]] = []
     for table in parser.css("table")[:MAX_TABLES]:
-        if table.css_first("table table") is not None:
+        # A table is among its own matches.
+        if len(table.css("table")) > 1:
             continue
         rows = [_cells(row) for row in table.css("tr")[:MAX_ROWS]]
         rows = [row for row in rows if row]

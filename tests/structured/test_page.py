@@ -99,6 +99,15 @@ def test_meta_tables_and_lists_are_read() -> None:
     assert data.tables == (({"Name": "A", "Price": "1"}, {"Name": "B", "Price": "2"}),)
 
 
+def test_tables_in_a_layout_table_are_read_and_the_layout_is_not() -> None:
+    data = read(
+        """<table><tr><td>Menu<td><table><tr><td>Color<td>Red</table>
+        <tr><td>Offers<td><div><table><tr><th>Name<th>Price<tr><td>A<td>1</table></div></table>"""
+    )
+    assert data.pairs == {"Color": "Red"}
+    assert data.tables == (({"Name": "A", "Price": "1"},),)
+
+
 @pytest.mark.parametrize(
     "html",
     [
