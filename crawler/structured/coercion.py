@@ -10,7 +10,11 @@ from pydantic import JsonValue
 
 #: Longer texts are prose, in which a number means nothing.
 _MAX_NUMBER_CHARS = 60
-_NUMBER = re.compile(r"[-+−]?\d[\d.,'  ]*")
+#: Blanks that part thousands: the ordinary one, those that do not break, the thin one.
+_BLANKS = " \u00a0\u202f\u2009"
+#: A blank belongs to a number before exactly three digits only, a comma, point or apostrophe before a digit only: in
+#: `4.5, 120 ratings` and `3 5` there are two numbers, and the first is taken.
+_NUMBER = re.compile(rf"[-+−]?(?:\d{{1,3}}(?:[{_BLANKS}]\d{{3}}(?!\d))+(?:[.,]\d+)?|\d+(?:[.,']\d+)*)")
 #: What an item stands for where a plain value is asked for.
 _NAME_KEYS = ("name", "headline", "value", "url")
 _IMAGE_KEYS = ("url", "contentUrl")
@@ -71,17 +75,18 @@ def _number(value: str | float | bool) -> float | None:
     found = _NUMBER.search(value) if len(value) <= _MAX_NUMBER_CHARS else None
     if found is None:
         return None
-    digits = re.sub(r"['  ]", "", found[0]).replace("−", "-").rstrip(".,")
+    digits = re.sub(rf"['{_BLANKS}]", "", found[0]).replace("−", "-")
     return float(_with_point(digits))
 
 
 def _with_point(digits: str) -> str:
-    """The one decimal point that was meant: `1,299.00`, `1.299,00`, `1,299` and `9,5` are all written."""
+    """The one decimal point that was meant: `1,299.00`, `1.299,00`, `1,299`, `1,50,000` and `9,5` are all written."""
     comma, point = digits.rfind(","), digits.rfind(".")
     if comma >= 0 and point >= 0:
         thousands = "," if comma < point else "."
     elif comma >= 0:
-        thousands = "," if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+", digits) else "."
+        is_whole = digits.count(",") > 1 or re.fullmatch(r"[-+]?\d{1,3},\d{3}", digits)
+        thousands = "," if is_whole else "."
     else:
         thousands = "." if digits.count(".") > 1 else ","
     plain = digits.replace(thousands, "").replace(",", ".")
