@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import JsonValue
@@ -15,9 +15,10 @@ _BLANKS = " \u00a0\u202f\u2009"
 #: A blank belongs to a number before exactly three digits only, a comma, point or apostrophe before a digit only: in
 #: `4.5, 120 ratings` and `3 5` there are two numbers, and the first is taken.
 _NUMBER = re.compile(rf"[-+−]?(?:\d{{1,3}}(?:[{_BLANKS}]\d{{3}}(?!\d))+(?:[.,]\d+)?|\d+(?:[.,']\d+)*)")
-#: What an item stands for where a plain value is asked for.
-_NAME_KEYS = ("name", "headline", "value", "url")
-_IMAGE_KEYS = ("url", "contentUrl")
+#: What an item stands for where a plain value is asked for: a text, an address, a number or a truth.
+_TEXT_KEYS = ("name", "headline", "value", "url", "contentUrl")
+_ADDRESS_KEYS = ("url", "contentUrl")
+_VALUE_KEYS = ("value", "name", "headline")
 _TRUE = frozenset({"true", "yes", "1", "instock", "onlineonly", "limitedavailability"})
 _FALSE = frozenset({"false", "no", "0", "outofstock", "soldout", "discontinued"})
 
@@ -27,28 +28,33 @@ def normal(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def coerce(value: Any, node: Mapping[str, Any]) -> JsonValue:
-    """One value of a page as what the schema `node` allows; nested items stand for their name."""
-    if isinstance(value, Mapping):
-        value = next(
-            (value[key][0] for key in ("name", "headline", "url", "contentUrl") if value.get(key)), None
-        )
-    if value is None or isinstance(value, Mapping):
-        return None
+def coerce(value: Any, node: Mapping[str, Any], *, is_address: bool = False) -> JsonValue:
+    """One value of a page as what the schema `node` allows. An item stands for its name, its value where a number or a
+    truth is asked for, its address where the property `is_address`."""
+    text_keys = _ADDRESS_KEYS if is_address else _TEXT_KEYS
     if "enum" in node or "const" in node:
-        return _choose(value, node.get("enum", [node.get("const")]))
+        plain = _plain(value, text_keys)
+        return None if plain is None else _choose(plain, node.get("enum", [node.get("const")]))
     kinds = node.get("type", ["string"])
     for kind in [kinds] if isinstance(kinds, str) else kinds:
-        found = _as(kind, value)
+        plain = _plain(value, text_keys if kind == "string" else _VALUE_KEYS)
+        found = None if plain is None else _as(kind, plain)
         if found is not None:
             return found
     return None
 
 
+def _plain(value: Any, keys: Sequence[str]) -> Any:
+    """What an item stands for, by the first of the keys that it has; that may be an item in turn."""
+    while isinstance(value, Mapping):
+        value = next((value[key][0] for key in keys if value.get(key)), None)
+    return value
+
+
 def _as(kind: str, value: str | float | bool) -> str | float | bool | None:
     match kind:
         case "string":
-            return value if isinstance(value, str) else _plain(value)
+            return value if isinstance(value, str) else _written(value)
         case "boolean":
             word = value if isinstance(value, bool) else normal(re.split(r"[/#]", str(value))[-1])
             return (
@@ -63,7 +69,7 @@ def _as(kind: str, value: str | float | bool) -> str | float | bool | None:
             return None
 
 
-def _plain(value: float | bool) -> str:
+def _written(value: float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from crawler.structured.addresses import is_address
 from crawler.structured.coercion import coerce, normal
 from crawler.structured.data import Item, StructuredData
 from crawler.structured.lookup import (
@@ -125,7 +126,7 @@ class _Filler:
             inside = inside or ([item for item in items if wanted in types(item)] if is_page else [])
             return self._object(node, inside, depth, is_page=False) or None
         for value in self._candidates(wanted, items, is_page=is_page):
-            found = coerce(value, node)
+            found = coerce(value, node, is_address=is_address(wanted))
             if found is not None and found != "":
                 return found
         return None
@@ -158,7 +159,8 @@ class _Filler:
         if wanted in LISTED_IN_TEXT and len(values) == 1 and isinstance(values[0], str):
             values = values[0].split(",")
         for value in values:
-            one = coerce(value.strip() if isinstance(value, str) else value, inner)
+            plain = value.strip() if isinstance(value, str) else value
+            one = coerce(plain, inner, is_address=is_address(wanted))
             if one is not None and one != "" and one not in found:
                 found.append(one)
         return found[:MAX_ROWS]

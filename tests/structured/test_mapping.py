@@ -6,11 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from crawler.structured.coercion import coerce
 from crawler.structured.data import StructuredData
 from crawler.structured.mapping import fill_schema
 from crawler.structured.page import read_structured_data
@@ -164,26 +161,30 @@ def test_without_structured_data_meta_data_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"),
+    ("asked", "said"),
     [
-        ("1,299.00", 1299), ("1.299,00 €", 1299), ("1,299", 1299), ("9,5", 9.5), ("$19", 19), ("-3", -3),
-        ("1.234.567", 1234567), ("12'000.50", 12000.5), ("4.5 out of 5", 4.5), ("none", None), ("1" * 70, None),
-        ("1,234,567", 1234567), ("Rs. 1,50,000", 150000), ("Rs. 1,50,000.50", 150000.5), ("19.-", 19), ("19,", 19),
-        ("4.5, 120 ratings", 4.5), ("4. 500", 4), ("3 5", 3), ("1 2990", 1), ("2024 365", 2024), ("4.5 120", 4.5),
-        ("1 299,50", 1299.5), ("12 345 678 km", 12345678), ("1\u202f299,00 €", 1299), ("1\u00a0299,00 €", 1299),
-        ("1\u2009299.00", 1299), ("−1\u00a0299", -1299), ("1 299,500", 1299.5), ("1 299 5", 1299),
+        ("image", "image"), ("images", "image"), ("productImage", "image"), ("thumbnail_url", "thumbnailUrl"),
+        ("logo", "logo"), ("url", "url"), ("sameAs", "sameAs"),
     ],
 )  # fmt: skip
-def test_numbers_as_people_write_them(text: str, number: float | None) -> None:
-    assert coerce(text, {"type": "number"}) == number
+def test_an_item_stands_for_its_address_where_one_is_asked_for(asked: str, said: str) -> None:
+    picture = {"@type": "ImageObject", "name": "Shoe photo", "url": "https://a.test/i.jpg"}
+    html = json_ld({"@type": "Product", "name": "Shoe", said: picture})
+    assert fill({asked: "string"}, html) == {asked: "https://a.test/i.jpg"}
+    assert fill({asked: {"type": "array", "items": "string"}}, html) == {asked: ["https://a.test/i.jpg"]}
 
 
-@given(st.text(max_size=50), st.sampled_from(["string", "number", "integer", "boolean", "null"]))
-def test_a_coerced_value_has_the_type(text: str, kind: str) -> None:
-    schema = read_schema({"properties": {"a": kind}})
-    assert isinstance(schema, Schema)
-    found = coerce(text, {"type": kind})
-    assert found is None or schema.faults({"a": found}) == ()
+def test_an_item_without_an_address_is_none() -> None:
+    html = json_ld({"@type": "Product", "image": {"@type": "ImageObject", "name": "Shoe photo"}})
+    assert fill({"image": "string"}, html) == {}
+    html += '<meta property="og:image" content="https://a.test/i.jpg">'
+    assert fill({"image": "string"}, html) == {"image": "https://a.test/i.jpg"}
+
+
+def test_an_item_stands_for_its_value_where_a_number_is_asked_for() -> None:
+    salary = {"@type": "MonetaryAmount", "value": {"@type": "QuantitativeValue", "value": 50000}}
+    html = json_ld({"@type": "JobPosting", "baseSalary": salary, "weight": {"name": "light", "value": 5.2}})
+    assert fill({"salary": "number", "weight": "number"}, html) == {"salary": 50000, "weight": 5.2}
 
 
 def test_a_recursive_schema_ends() -> None:
