@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from crawler.structured.addresses import resolve_address
 from crawler.structured.data import Item
 
 MAX_SCRIPT_CHARS = 500_000
@@ -19,10 +20,10 @@ MAX_TEXT_CHARS = 2_000
 _COMMENT = re.compile(r"^\s*(?:<!--|//<!\[CDATA\[)|(?:-->|//\]\]>)\s*$")
 
 
-def read_json_ld(scripts: Iterable[str]) -> tuple[Item, ...]:
+def read_json_ld(scripts: Iterable[str], base_url: str) -> tuple[Item, ...]:
     """The top-level nodes of all scripts, in order; a node that only names another's `@id` is replaced by it.
 
-    Scripts that are not JSON are passed over.
+    Relative addresses are resolved against `base_url`. Scripts that are not JSON are passed over.
     """
     found: list[dict[str, Any]] = []
     chars = 0
@@ -37,7 +38,8 @@ def read_json_ld(scripts: Iterable[str]) -> tuple[Item, ...]:
         found.extend(_top_nodes(document, MAX_DEPTH))
     found = found[:MAX_NODES]
     reader = _Reader(
-        {node["@id"]: node for node in found if isinstance(node.get("@id"), str) and len(node) > 1}
+        {node["@id"]: node for node in found if isinstance(node.get("@id"), str) and len(node) > 1},
+        base_url,
     )
     return tuple(item for node in found if (item := reader.item(node, MAX_DEPTH)))
 
@@ -61,8 +63,9 @@ def _top_nodes(document: Any, levels: int) -> Iterator[dict[str, Any]]:
 class _Reader:
     """Turns nodes into items, no more than `MAX_TOTAL_VALUES` values in all: references multiply."""
 
-    def __init__(self, by_id: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, by_id: dict[str, dict[str, Any]], base_url: str) -> None:
         self._by_id = by_id
+        self._base_url = base_url
         self._left = MAX_TOTAL_VALUES
 
     def item(self, node: dict[str, Any], levels: int) -> dict[str, Any]:
@@ -72,11 +75,11 @@ class _Reader:
                 item["@type"] = [
                     local_name(kind) for kind in _listed(value)[:MAX_VALUES] if isinstance(kind, str)
                 ]
-            elif not name.startswith("@") and (values := self._values(value, levels - 1)):
+            elif not name.startswith("@") and (values := self._values(name, value, levels - 1)):
                 item[local_name(name)] = values
         return item
 
-    def _values(self, value: Any, levels: int) -> list[Any]:
+    def _values(self, name: str, value: Any, levels: int) -> list[Any]:
         found: list[Any] = []
         for entry in _listed(value)[:MAX_VALUES]:
             self._left -= 1
@@ -84,22 +87,23 @@ class _Reader:
                 break
             match entry:
                 case {"@value": str() | int() | float() as literal}:
-                    found.append(_text(literal))
+                    found.append(self._plain(name, literal))
                 case {"@list": inner} | {"@set": inner} if levels > 0:
-                    found.extend(self._values(inner, levels - 1))
-                case {"@id": str(name), **rest} if levels > 0 and not rest:
-                    if name in self._by_id:
+                    found.extend(self._values(name, inner, levels - 1))
+                case {"@id": str(other), **rest} if levels > 0 and not rest:
+                    if other in self._by_id:
                         # Fewer levels each time, so that nodes which name each other come to an end.
-                        found.append(self.item(self._by_id[name], levels // 2))
+                        found.append(self.item(self._by_id[other], levels // 2))
                 case dict() if levels > 0 and (item := self.item(entry, levels)):
                     found.append(item)
                 case str() | int() | float():
-                    found.append(_text(entry))
+                    found.append(self._plain(name, entry))
         return found
 
-
-def _text(value: str | float) -> str | float:
-    return value.strip()[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+    def _plain(self, name: str, value: str | float) -> str | float:
+        if not isinstance(value, str):
+            return value
+        return resolve_address(name, value.strip(), self._base_url)[:MAX_TEXT_CHARS]
 
 
 def _listed(value: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from crawler.structured.addresses import MAX_ADDRESS_CHARS, resolve_address
 from crawler.structured.data import Item
 from crawler.structured.json_ld import MAX_DEPTH, MAX_TEXT_CHARS, local_name
 from crawler.structured.texts import text_of
@@ -15,7 +16,6 @@ from crawler.urls import resolve
 MAX_ITEMS = 200
 MAX_PROPERTIES = 500
 _MAX_ANCESTORS = 200
-_MAX_URL_CHARS = 2_048
 
 #: Where an element keeps its value, if not in its text (HTML Standard, 5.2.4; RDFa 1.1 in HTML).
 _VALUE_ATTRIBUTES = {"meta": "content", "data": "value", "meter": "value", "time": "datetime"}
@@ -55,7 +55,7 @@ def read_marked(parser: LexborHTMLParser, notation: Notation, base_url: str) -> 
                 parents[node.mem_id] = owner
                 value = items[node.mem_id]
         elif notation.scope not in node.attributes:
-            value = _value(node, base_url)
+            value = _value(node, notation, base_url)
         if value != "":
             for name in (node.attributes.get(notation.property) or "").split():
                 items[owner].setdefault(local_name(name), []).append(value)
@@ -97,11 +97,14 @@ def _chain(owner: int, parents: dict[int, int]) -> list[int]:
     return chain
 
 
-def _value(node: LexborNode, base_url: str) -> str:
+def _value(node: LexborNode, notation: Notation, base_url: str) -> str:
     attributes = node.attributes
     tag = node.tag or ""
     if tag in _URL_ATTRIBUTES:
         written = attributes.get(_URL_ATTRIBUTES[tag]) or ""
-        return resolve(base_url, written, max_chars=_MAX_URL_CHARS) or "" if written else ""
+        return resolve(base_url, written, max_chars=MAX_ADDRESS_CHARS) or "" if written else ""
     explicit = attributes.get("content") or attributes.get(_VALUE_ATTRIBUTES.get(tag, "content"))
-    return explicit.strip()[:MAX_TEXT_CHARS] if explicit else text_of(node, MAX_TEXT_CHARS)
+    if not explicit:
+        return text_of(node, MAX_TEXT_CHARS)
+    name = attributes.get(notation.property) or ""
+    return resolve_address(name, explicit.strip(), base_url)[:MAX_TEXT_CHARS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from selectolax.lexbor import LexborHTMLParser
 
+from crawler.structured.addresses import resolve_address
 from crawler.structured.data import StructuredData
 from crawler.structured.json_ld import read_json_ld
 from crawler.structured.marked import MICRODATA, RDFA, read_marked
@@ -21,31 +22,31 @@ def read_structured_data(parser: LexborHTMLParser, base_url: str) -> StructuredD
     ]
     pairs, tables = read_tables(parser)
     items = (
-        *read_json_ld(scripts),
+        *read_json_ld(scripts, base_url),
         *read_marked(parser, MICRODATA, base_url),
         *read_marked(parser, RDFA, base_url),
     )
-    return StructuredData(items=items, named=_named(parser), pairs=pairs, tables=tables)
+    return StructuredData(items=items, named=_named(parser, base_url), pairs=pairs, tables=tables)
 
 
 def _is_json_ld(kind: str | None) -> bool:
     return (kind or "").partition(";")[0].strip().lower() == "application/ld+json"
 
 
-def _named(parser: LexborHTMLParser) -> dict[str, str]:
+def _named(parser: LexborHTMLParser, base_url: str) -> dict[str, str]:
     named: dict[str, str] = {}
     for meta in parser.css("meta[content]"):
         attributes = meta.attributes
         name = (attributes.get("property") or attributes.get("name") or "").strip().lower()
         value = (attributes.get("content") or "").strip()
         if name and value and len(named) < MAX_NAMED:
-            named.setdefault(name[:100], value[:MAX_VALUE_CHARS])
+            named.setdefault(name[:100], resolve_address(name, value, base_url)[:MAX_VALUE_CHARS])
     title = parser.css_first("title")
     if title is not None and (text := text_of(title, MAX_VALUE_CHARS)):
         named["title"] = text
     canonical = parser.css_first('link[rel~="canonical"][href]')
     if canonical is not None and (address := canonical.attributes.get("href")):
-        named["canonical"] = address[:MAX_VALUE_CHARS]
+        named["canonical"] = resolve_address("canonical", address.strip(), base_url)[:MAX_VALUE_CHARS]
     language = parser.root.attributes.get("lang") if parser.root is not None else None
     if language:
         named["language"] = language[:MAX_VALUE_CHARS]

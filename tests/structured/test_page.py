@@ -93,7 +93,7 @@ def test_meta_tables_and_lists_are_read() -> None:
         <dl><dt>Size</dt> <dd>XL</dd><dt>lonely</dt></dl>"""
     )
     assert data.named == {
-        "author": "Ann", "title": "A & B", "canonical": "/x", "language": "de", "h1": "Head",
+        "author": "Ann", "title": "A & B", "canonical": "http://site.test/x", "language": "de", "h1": "Head",
     }  # fmt: skip
     assert data.pairs == {"Weight": "3 kg", "Colour": "red", "Size": "XL"}
     assert data.tables == (({"Name": "A", "Price": "1"}, {"Name": "B", "Price": "2"}),)
@@ -108,6 +108,51 @@ def test_tables_in_a_layout_table_are_read_and_the_layout_is_not() -> None:
     assert data.tables == (({"Name": "A", "Price": "1"},),)
 
 
+def test_relative_addresses_are_resolved_in_every_notation() -> None:
+    data = read(
+        """<link rel=canonical href="/c"><meta property="og:image" content="/i.png"><meta property="og:url" content="u">
+        <meta name="twitter:image:src" content="//b.test/i"><meta property="og:image:alt" content="a shoe">
+        <p itemscope><meta itemprop="image" content="i.png"><b itemprop="url">Our shop</b></p>"""
+        + json_ld(
+            """{"url": "p#top", "image": ["/i.png", {"@type": "ImageObject", "contentUrl": "../i.png"}],
+            "https://schema.org/logo": {"@value": "l.png"}, "photos": {"@list": ["1.jpg"]}, "sameAs": "?page=2",
+            "name": "p", "thumbnailUrl": 3}"""
+        )
+    )
+    assert data.named == {
+        "canonical": "http://site.test/c", "og:image": "http://site.test/i.png",
+        "og:url": "http://site.test/shop/u", "twitter:image:src": "http://b.test/i", "og:image:alt": "a shoe",
+    }  # fmt: skip
+    assert data.items == (
+        {
+            "url": ["http://site.test/shop/p"],
+            "image": [
+                "http://site.test/i.png",
+                {"@type": ["ImageObject"], "contentUrl": ["http://site.test/i.png"]},
+            ],
+            "logo": ["http://site.test/shop/l.png"],
+            "photos": ["http://site.test/shop/1.jpg"],
+            "sameAs": ["http://site.test/shop/?page=2"],
+            "name": ["p"],
+            "thumbnailUrl": [3],
+        },
+        {"image": ["http://site.test/shop/i.png"], "url": ["Our shop"]},
+    )
+
+
+def test_addresses_that_are_whole_or_none_stay_as_they_are_written() -> None:
+    for written in (
+        "https://a.test",
+        "http://a.test/b#c",
+        "data:image/png;base64,iVBO",
+        "mailto:a@a.test",
+        "http://[",
+    ):
+        item, *_ = read(json_ld(f'{{"@type": "Thing", "name": "n", "url": "{written}"}}')).items
+        assert item["url"] == [written]
+    assert read(json_ld('{"name": "n", "url": " "}')).items == ({"name": ["n"], "url": [""]},)
+
+
 @pytest.mark.parametrize(
     "html",
     [
@@ -119,6 +164,7 @@ def test_tables_in_a_layout_table_are_read_and_the_layout_is_not() -> None:
         "<dl>" + "<dt>a<dd>b" * 10_000,
         json_ld("[" + ",".join(f'{{"@id":"{n}","a":[{{"@id":"0"}},{{"@id":"1"}}]}}' for n in range(2_000)) + "]"),
         json_ld('{"a":' * 5_000 + "1" + "}" * 5_000),
+        json_ld('{"' + "a" * 400_000 + '":[' + ",".join(['{"@list":["b","c","d","e"]}'] * 100) + "]}"),
         "<meta name=a content=b>" * 20_000,
     ],
 )  # fmt: skip
