@@ -66,8 +66,12 @@ class Discovery:
         if not isinstance(rules, Rules) or not rules.robots.allowed(lease.url):
             return Outcome(lease, UrlStatus.DISALLOWED, "robots")
         if rules.fetched and lease.interval_ms:
-            return _later(lease, 0.0)
-        await self._turns.take(lease)
+            # robots.txt has had the host's turn.
+            if self._robots.outlasts(lease.interval_ms):
+                return _later(lease, 0.0)
+            await self._turns.wait_for_next(lease, lease.url)
+        else:
+            await self._turns.take(lease)
         answer = await self._fetcher.fetch(
             lease.url, max_bytes=self._settings.max_sitemap_bytes, timeout_seconds=_FETCH_SECONDS
         )

@@ -136,6 +136,8 @@ class Failure:
     media_type: str = ""
     #: The redirect's target that failed; empty: the URL that was asked for.
     url: str = ""
+    #: The time that a tab was open for it.
+    browser_seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Refusal:
 
     status: UrlStatus
     reason: str
+    #: The time that a tab was open for it.
+    browser_seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

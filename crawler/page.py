@@ -127,11 +127,13 @@ class PagePipeline:
                 if isinstance(verdict, Failure):
                     return Outcome(lease, UrlStatus.ERRORED, verdict.code)
                 return Outcome(lease, verdict.status, verdict.reason)
-            case Rules(fetched=True) if lease.interval_ms or rules.delay_ms:
+            case Rules(fetched=True, delay_ms=delay_ms) if (
+                interval_ms := delay_ms or lease.interval_ms
+            ) and self._robots.outlasts(interval_ms):
                 # robots.txt has had the host's turn.
                 return replace(_give_back(lease, 0.0), host_sign=HostSign())
-            case Rules() if rules.delay_ms and not lease.interval_ms:
-                # It was leased before it was known that the host wants a distance.
+            case Rules(fetched=fetched, delay_ms=delay_ms) if fetched if lease.interval_ms else delay_ms:
+                # The same, or it was leased before it was known that the host wants a distance.
                 await self._turns.wait_for_next(lease, lease.url)
             case Rules():
                 pass
@@ -232,16 +234,17 @@ class PagePipeline:
                 on_document=may_navigate,
                 on_rest=place.close,
             )
+        seconds = answer.browser_seconds
         if _is_document(answer):
             # What the browser shows of it, if anything, is a viewer of its own.
-            return await self._fetch_document(lease, job, question)
+            return replace(await self._fetch_document(lease, job, question), browser_seconds=seconds)
         answer = await self._check_bytes(lease, job, answer)
         match answer:
             case Failure():
                 failed = self._verdicts.of_failure(lease, replace(answer, url=failed_at))
-                return replace(failed, details=_type_details(answer))
-            case Refusal(status=status, reason=reason):
-                return Outcome(lease, status, reason, host_sign=HostSign())
+                return replace(failed, details=_type_details(answer), browser_seconds=answer.browser_seconds)
+            case Refusal(status=status, reason=reason, browser_seconds=seconds):
+                return Outcome(lease, status, reason, host_sign=HostSign(), browser_seconds=seconds)
             case Rendered():
                 self._metrics.note_render(answer.browser_seconds)
                 outcome = replace(
@@ -274,7 +277,11 @@ class PagePipeline:
         if isinstance(answer, Response) and 200 <= answer.status < 300:
             kind = classify(answer.headers.get("content-type"), answer.body, url=answer.url)
             if isinstance(kind, Failure):
-                return replace(kind, media_type=media_type(answer.headers.get("content-type")))
+                return replace(
+                    kind,
+                    media_type=media_type(answer.headers.get("content-type")),
+                    browser_seconds=rendered.browser_seconds,
+                )
         return rendered
 
     async def _ask_without_browser(self, lease: Lease, job: Job, question: Question) -> Outcome | Question:

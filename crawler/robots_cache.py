@@ -32,6 +32,9 @@ _STALE_SECONDS = 300.0
 #: A file this old is not used any more, however long the origin fails (RFC 9309 2.4).
 _MAX_AGE_SECONDS = 86_400.0
 
+#: Others may have the host's next turns before a lease that was handed back comes again.
+_TURNS_KEPT = 10
+
 #: No file means no rules.
 _NO_RULES = b""
 #: These end a page as they end its robots.txt: there is nobody to ask.
@@ -97,6 +100,10 @@ class RobotsCache:
             return known
         stored = await self._files.get(origin)
         return None if stored is None else self._remember(origin, stored)
+
+    def outlasts(self, milliseconds: int) -> bool:
+        """Whether rules that were fetched now are sure to be known at the host's next turn, so much later or more."""
+        return self._settings.robots_ttl_seconds * 1000 > _TURNS_KEPT * milliseconds
 
     async def get(
         self, origin: str, host_id: int, turn: BeforeSend | None = None

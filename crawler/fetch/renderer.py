@@ -106,21 +106,31 @@ class Renderer:
         `check` raises.
         """
         seconds = min(deadline_seconds, self._settings.render_timeout_seconds)
-        deadline = asyncio.get_running_loop().time() + seconds
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
+        opened_at: float | None = None
+
+        def note_open() -> None:
+            nonlocal opened_at
+            opened_at = clock()
+
+        outcome: Rendered | Failure | Refusal
         try:
             async with asyncio.timeout_at(deadline):
                 generation = await self._current()
-                return await self._render(
+                outcome = await self._render(
                     generation,
                     url,
                     crawl_id=crawl_id,
                     options=options,
                     deadline=deadline,
+                    on_open=note_open,
                     on_document=on_document,
                     on_rest=on_rest,
                 )
         except TimeoutError:
-            return Failure(ErrorCode.TIMEOUT, f"not rendered within {seconds:g} s")
+            outcome = Failure(ErrorCode.TIMEOUT, f"not rendered within {seconds:g} s")
+        return replace(outcome, browser_seconds=0.0 if opened_at is None else clock() - opened_at)
 
     async def close_crawl(self, crawl_id: str) -> None:
         """Forget a crawl that has ended: its cookies, its storage, its tabs. Its pages in flight fail."""
@@ -135,6 +145,7 @@ class Renderer:
         crawl_id: str,
         options: RenderOptions,
         deadline: float,
+        on_open: Callable[[], None],
         on_document: OnDocument | None,
         on_rest: Callable[[], None],
     ) -> Rendered | Failure | Refusal:
@@ -142,7 +153,6 @@ class Renderer:
 
         from crawler.fetch.visit import visit  # noqa: PLC0415
 
-        loop = asyncio.get_running_loop()
         outcome: Rendered | Failure | Refusal | None = None
         context: CrawlContext | None = None
         tab: Tab | None = None
@@ -151,8 +161,8 @@ class Renderer:
         try:
             context = await generation.context(crawl_id, options)
             tab = await context.take(options)
-            started = loop.time()
-            context.listener.start_page(deadline - started)
+            on_open()
+            context.listener.start_page(deadline - asyncio.get_running_loop().time())
             outcome = await visit(
                 tab,
                 url,
@@ -182,8 +192,6 @@ class Renderer:
             generation.in_use -= 1
             if generation.in_use == 0 and generation.is_spent:
                 self._chore(generation.close())
-        if isinstance(outcome, Rendered):
-            return replace(outcome, browser_seconds=loop.time() - started)
         return outcome
 
     def _may_keep(self, tab: Tab, generation: Generation) -> bool:

@@ -106,7 +106,10 @@ class _Visit:
         if self._verdict is not None:
             return False
         self._hops.append(url)
-        if len(self._hops) > self._settings.max_redirects + 1:
+        if urls.resolve(url, url, max_chars=self._settings.max_url_chars) is None:
+            # The browser would ask the way out for a host that cannot be.
+            self._verdict = Failure(ErrorCode.BAD_REDIRECT, url[:200])
+        elif len(self._hops) > self._settings.max_redirects + 1:
             self._verdict = Failure(ErrorCode.TOO_MANY_REDIRECTS, f"{len(self._hops)} documents")
         elif self._on_document is not None:
             self._verdict = await self._on_document(url)
@@ -193,16 +196,17 @@ class _Visit:
         longest = timedelta(seconds=self._settings.settle_seconds)
         clock = asyncio.get_running_loop().time
         settled_at = clock() + longest.total_seconds()
+        renewed = ""
         while True:
-            before = self._traffic.loader
             await self._settle(max(0.0, settled_at - clock()))
             over = self._over()
             if over is not None:
                 return over
             is_late = clock() >= settled_at
-            if is_late and self._traffic.loader != before and self._traffic.leaves_within(_AT_ONCE):
-                # Its time went to the documents before it, and nobody would see it as it is now. The number of
-                # documents is limited in `admit`, so this ends.
+            if is_late and self._traffic.loader != renewed and self._traffic.leaves_within(_AT_ONCE):
+                # Its time went to the documents before it, or the machine is slow, and nobody would see it as it is
+                # now. Once for each document, whose number is limited in `admit`, so this ends.
+                renewed = self._traffic.loader
                 settled_at = clock() + longest.total_seconds()
                 continue
             loader, requests = self._traffic.loader, self._traffic.requests

@@ -78,6 +78,25 @@ async def test_x42_a_robots_txt_that_flaps_opens_nothing(engines: Engines) -> No
     assert view.completed == 13
 
 
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.2])
+async def test_robots_txt_that_is_never_kept_is_asked_for_once_per_page(
+    engines: Engines, delay_seconds: float
+) -> None:
+    pages = {
+        "/robots.txt": answer("User-agent: *\nAllow: /", content_type="text/plain"),
+        "/": answer("<a href=/a>a</a>"),
+        "/a": answer("a"),
+    }
+    async with (
+        serve(lambda path: pages.get(path, NOT_FOUND)) as origin,
+        engines(default_delay=delay_seconds, robots_ttl_seconds=0) as engine,
+    ):
+        view, _ = await engine.crawl(origin.url(), limit=2)
+    assert view.completed == 2
+    # At the POST, before each of the two pages and of the sitemap, and for the sitemap's name.
+    assert origin.paths.count("/robots.txt") <= 5
+
+
 @pytest.mark.parametrize("status", ["404 Not Found", "410 Gone", "401 Unauthorized", "403 Forbidden"])
 async def test_e2_robots_txt_that_is_not_there_allows_everything(engines: Engines, status: str) -> None:
     async with serve(site(answer("", status=status))) as origin, engines() as engine:

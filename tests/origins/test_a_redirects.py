@@ -31,6 +31,7 @@ SITE = Site(
         "/a4": redirect("/a4"),
         "/a5": Reply(_door),
         "/a6": redirect("{other}/a6-end"),
+        "/a8-invalid": redirect("http://exa mple/"),
         "/a8-private": redirect("http://127.0.0.3:{canary}/"),
         "/a8-file": redirect("file:///etc/passwd"),
         "/a8-number": redirect("http://2130706435:{canary}/"),
@@ -147,8 +148,9 @@ def test_origin_a8_a25_no_redirect_leads_inside(found: Found, path: str) -> None
     assert (record.html, record.final_url) == (None, None)
 
 
-def test_origin_a8_a29_a_redirect_to_a_file_is_none(found: Found) -> None:
-    assert (found["/a8-file"].status, found["/a8-file"].reason) == (UrlStatus.ERRORED, "bad_redirect")
+@pytest.mark.parametrize("path", ["/a8-file", "/a8-invalid"])
+def test_origin_a8_a29_a_redirect_to_what_is_no_page_is_none(found: Found, path: str) -> None:
+    assert (found[path].status, found[path].reason) == (UrlStatus.ERRORED, "bad_redirect")
 
 
 def test_origin_a9_a_disallowed_target_is_not_asked_for(found: Found) -> None:

@@ -234,6 +234,16 @@ async def test_origin_f16_f17_what_a_browser_is_told_needs_a_browser(world: Worl
 
 
 @RENDERED_ONLY
+async def test_the_time_of_pages_that_fail_counts(world: World, render: bool) -> None:
+    world.site.routes["/waits"] = END
+    view, records = await world.crawl(
+        "/waits", render=render, limit=1, waitForSelector={"selector": "#never", "timeout": 700}
+    )
+    assert records["/waits"].reason == "timeout"
+    assert view.browser_seconds >= 0.7
+
+
+@RENDERED_ONLY
 async def test_origin_f14_a_killed_browser_costs_no_page(world: World, render: bool) -> None:
     """Several pages are in it, so nobody knows whose fault that was: none loses its attempt, and each is there once."""
     arrived = asyncio.Event()

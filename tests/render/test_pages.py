@@ -252,6 +252,7 @@ async def test_f1_a_selector_that_never_comes_is_a_time_out(renderer: Rendering,
     wait = SelectorWait("#never", timeout=timedelta(seconds=0.5))
     failure = await renderer.failure(site.url(), RenderOptions(wait_for_selector=wait))
     assert failure.code is ErrorCode.TIMEOUT
+    assert failure.browser_seconds >= 0.5
     options = RenderOptions(wait_for_selector=wait, best_attempt=True)
     assert (await renderer.page(site.url(), options)).title == "t"
 
