@@ -49,11 +49,8 @@ def read_properties(part: bytes) -> Mapping[str, str]:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(part, True)
-    except (
-        expat.ExpatError,
-        LookupError,
-        ValueError,
-        _HasDoctype,
-    ):  # the middle two: encodings that Python lacks
+    except (expat.ExpatError, _HasDoctype):
+        return {}
+    except (LookupError, ValueError):  # an encoding that Python lacks
         return {}
     return {name: "".join(pieces) for name, pieces in texts.items()}
