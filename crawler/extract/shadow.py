@@ -10,12 +10,14 @@ from selectolax.lexbor import LexborHTMLParser
 
 _TEMPLATES = "template[shadowrootmode=open i]"
 _START, _END = "<template", "</template>"
+#: A custom element: like those that hold shadow trees it may be the main content, which no `<span>` can.
+_SHOWN = "shadow-root"
 #: Shadow trees in shadow trees, and so on: each level is parsed once more. What is deeper is not shown.
 _MAX_LEVELS = 8
 
 
 def parse_tree(html: str) -> LexborHTMLParser:
-    """The tree of a page, in which a `<span>` with the content stands for each open declarative shadow tree."""
+    """The tree of a page, in which a `<shadow-root>` stands for each open declarative shadow tree, with its content."""
     return _parse(html, _MAX_LEVELS)
 
 
@@ -25,7 +27,8 @@ def _parse(html: str, levels: int) -> LexborHTMLParser:
         for template in tree.css(_TEMPLATES):
             written = template.html or ""
             # The innermost first: a node that comes from another tree leaves the content of its templates there.
-            shown = _parse(f"<span{written[len(_START) : -len(_END)]}</span>", levels - 1).css_first("span")
+            content = f"<{_SHOWN}{written[len(_START) : -len(_END)]}</{_SHOWN}>"
+            shown = _parse(content, levels - 1).css_first(_SHOWN)
             if shown is not None:
                 template.replace_with(shown)
     return tree

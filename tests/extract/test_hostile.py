@@ -12,6 +12,7 @@ import pytest
 from crawler.extract.grid import MAX_COLSPAN
 from crawler.extract.markdown import ConverterName, to_markdown
 from crawler.extract.plain import is_too_deep, plain_text, plain_title
+from crawler.extract.view import View
 from tests.extract.fidelity import lost_text
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,13 @@ def test_d16_nesting_keeps_the_text(opening: str, depth: int, name: ConverterNam
 def test_d16_time_is_linear(opening: str, name: ConverterName) -> None:
     assert cpu_seconds(opening * 1_900, name) <= 10 * cpu_seconds(opening * 600, name) + 1.0
     assert cpu_seconds(opening * 10_000, name) <= 3 * cpu_seconds(opening * 3_300, name) + 1.0
+
+
+def test_d16_main_content_of_nested_tables_takes_linear_time() -> None:
+    html = ("<table><tr><td>" + "<i></i>" * 100) * 1_200 + "<p>" + "x " * 1_000
+    begin = time.process_time()
+    assert "x x" in to_markdown(html, url=URL, converter="builtin", view=View(content="main"))
+    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize("name", CONVERTERS)

@@ -67,6 +67,48 @@ def test_main_content_of_deep_pages_is_found(depth: int) -> None:
     assert markdown(html, content="main") == f"{TEXT.strip()}\n\n{TEXT.strip()}"
 
 
+ROWS = "".join(f"<tr><td>berth {number}<td>{number} metres" for number in range(60))
+FORMS = {
+    "long code": f"<h2>How to do it</h2><p>First this.</p><pre><code>{'ls -l  ' * 60}</code></pre><p>Then run it.",
+    "table of data": f"<h2>Rates</h2><p>Per night.</p><table>{ROWS}</table><p>Valid until May.</p>",
+    "table with headers": f"<p>Per night.</p><table><tr><th>Name<td>x<tr><th>About<td><h3>y</h3><p>{TEXT}</table>",
+    "cell of data": f"<p>Per night.</p><table><tr><td>About<td>{TEXT}</table>",
+    "long list": f"<p>Per night:</p><ul><li>{TEXT}</ul><p>Valid until May.</p>",
+    "long definition": f"<h2>Words</h2><dl><dt>Pier<dd><div>{TEXT}</div></dl>",
+    "long quote": f"<p>He said:</p><blockquote><div>{TEXT}</div></blockquote><p>And left.</p>",
+    "long picture": f"<p>A map:</p><figure><img src=m><figcaption>{TEXT}</figcaption></figure><p>Not to scale.</p>",
+    "long paragraph": f"<p>{TEXT}</p><p>short one</p><p>more two</p>",
+    "long emphasis": f"<p>Note:</p><b>{TEXT}</b><p>more two</p>",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_main_content_is_never_a_part_of_a_form(name: str) -> None:
+    whole = markdown(FORMS[name])
+    assert markdown(FORMS[name], content="main") == whole
+    assert markdown(f"<div>{MENU}</div><div class=page>{FORMS[name]}</div>", content="main") == whole
+
+
+BLOCKS = f"<h1>Piers</h1><p>{TEXT}</p>"
+CONTAINERS = {
+    "custom elements": f"<my-app><menu-bar>{MENU}</menu-bar><main-part>{BLOCKS}</main-part></my-app>",
+    "shadow tree": f"<my-app><template shadowrootmode=open><div>{MENU}</div><div>{BLOCKS}</div></template></my-app>",
+    "layout table": f"<center><table><tr><td>{MENU}<td>{BLOCKS}</table></center>",
+    "layout table in another": f"<table><tr><td>{MENU}<tr><td><table><tr><td>{MENU}<td>{BLOCKS}</table></table>",
+    "layout table of paragraphs": f"<table><tr><td><a href=/>x</a><td>{f'<p>{TEXT}' * 3}</table>",
+    "layout table by its role": f"<table role=presentation><tr><th><a href=/>x</a><td>{TEXT}</table>",
+    "form": f"<form><div>{MENU}</div><section>{BLOCKS}</section></form>",
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_main_content_is_found_in_all_that_only_contains(name: str) -> None:
+    shown = markdown(CONTAINERS[name], content="main")
+    assert TEXT.strip() in shown
+    assert "](" not in shown
+    assert "|" not in shown
+
+
 def test_an_empty_main_is_not_the_content() -> None:
     assert TEXT.strip() in markdown(f"<main></main><p>{TEXT}<p>{TEXT}", content="main")
 
