@@ -9,6 +9,14 @@ from crawler.extract.blocks import Align
 
 Attributes = Mapping[str, str | None]
 
+#: What follows the name in a start tag, as it is written, with its end or that of the page (HTML Standard 13.2.5.32 and
+#: on): `>` in a quoted value does not end the tag, and a slash in an unquoted one does not close it. A pattern that
+#: matches whatever comes, so it never goes back.
+WRITTEN = (
+    r"(?:[^>=/]+|(?!/>)/|=[\t\n\f\r ]*(?:\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)|[^\t\n\f\r \"'>][^\t\n\f\r >]*)?)*+"
+    r"(?P<slash>/?)(?:>|\Z)"
+)
+
 _ALIGN_STYLE = re.compile(r"text-align\s*:\s*(left|center|right)", re.IGNORECASE)
 #: Asciidoctor's, Bootstrap's and WordPress's classes.
 _ALIGN_CLASS = re.compile(r"(?:^|[\s-])(?:halign|text|text-align)-(left|center|right)(?=\s|$)")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from selectolax.lexbor import LexborHTMLParser
 
+from crawler.extract.head import move_noscript
+
 _TEMPLATES = "template[shadowrootmode=open i]"
 _START, _END = "<template", "</template>"
 #: A custom element: like those that hold shadow trees it may be the main content, which no `<span>` can.
@@ -18,7 +20,7 @@ _MAX_LEVELS = 8
 
 def parse_tree(html: str) -> LexborHTMLParser:
     """The tree of a page, in which a `<shadow-root>` stands for each open declarative shadow tree, with its content."""
-    return _parse(html, _MAX_LEVELS)
+    return _parse(move_noscript(html), _MAX_LEVELS)
 
 
 def _parse(html: str, levels: int) -> LexborHTMLParser:
