@@ -57,7 +57,7 @@ class Contents:
         kind = classify(content_type, response.body, headers.get("content-disposition"), url=response.url)
         if kind == "html":
             html = decode(response.body, content_type)
-            return await self._add_page(outcome, job, html=html, url=response.url)
+            return await self._add_page(outcome, job, html=html, response=response)
         outcome = replace(outcome, details=_file_details(content_type, len(response.body)))
         if isinstance(kind, DocumentKind):
             return await self._add_document(outcome, job, response, kind)
@@ -67,13 +67,20 @@ class Contents:
 
     async def add_rendered(self, outcome: Outcome, job: Job, rendered: Rendered) -> Outcome:
         """A page after its scripts ran: the browser has named its title and links."""
-        return await self._add_page(outcome, job, html=rendered.html, url=rendered.url, rendered=rendered)
+        return await self._add_page(
+            outcome, job, html=rendered.html, response=rendered.response, rendered=rendered
+        )
 
     async def _add_page(
-        self, outcome: Outcome, job: Job, *, html: str, url: str, rendered: Rendered | None = None
+        self, outcome: Outcome, job: Job, *, html: str, response: Response, rendered: Rendered | None = None
     ) -> Outcome:
         extract = await self._converter.extract(
-            html, url, view=job.view, structured="json" in job.options.formats
+            html,
+            response.url if rendered is None else rendered.url,
+            view=job.view,
+            # A browser writes a document that was sent as XML out as XML.
+            content_type=response.headers.get("content-type"),
+            structured="json" in job.options.formats,
         )
         if isinstance(extract, Failure):
             return replace(outcome, status=UrlStatus.ERRORED, reason=extract.code)

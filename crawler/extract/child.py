@@ -13,6 +13,7 @@ from crawler.extract.plain import is_too_deep, plain_text, plain_title
 from crawler.extract.serving import Options, serve
 from crawler.extract.shadow import parse_tree
 from crawler.extract.view import View
+from crawler.extract.xhtml import rewrite_as_html
 from crawler.structured.page import read_structured_data
 
 #: CPU time for parsing one page. Real pages of 10 MiB need a second.
@@ -22,6 +23,8 @@ PARSE_SECONDS = 5.0
 def answer(header: dict[str, Any], body: bytes, options: Options) -> tuple[dict[str, Any], str]:
     """The page, its Markdown and its structured data if asked for; `is_plain` asks for what needs no parser."""
     html = body.decode()
+    if header["is_xml"]:
+        html = rewrite_as_html(html)
     if header["is_plain"] or is_too_deep(html):
         title, text = plain_title(html), plain_text(html)
         plain = {"title": title, "content_hash": content_hash(title, text)}

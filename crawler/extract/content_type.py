@@ -132,6 +132,12 @@ def media_type(content_type: str | None) -> str:
     return (content_type or "").split(";", 1)[0].split(",", 1)[0].strip().lower()[:100]
 
 
+def is_xml(content_type: str | None) -> bool:
+    """Whether the declared type is one of XML (MIME Sniffing Standard, 4.6)."""
+    declared = media_type(content_type)
+    return declared in ("text/xml", "application/xml") or declared.endswith("+xml")
+
+
 def document_kind(content_type: str | None) -> DocumentKind | None:
     """The kind that a declared type names, whatever the body holds."""
     declared = media_type(content_type)

@@ -8,6 +8,7 @@ from typing import Any
 
 from crawler.extract import child
 from crawler.extract.children import Answer, Children
+from crawler.extract.content_type import is_xml
 from crawler.extract.document import Page, parse
 from crawler.extract.metadata import Metadata
 from crawler.extract.view import View
@@ -46,17 +47,23 @@ class Converter:
         return self._children.pids
 
     async def extract(
-        self, html: str, url: str, *, view: View | None, structured: bool = False
+        self,
+        html: str,
+        url: str,
+        *,
+        view: View | None,
+        content_type: str | None = None,
+        structured: bool = False,
     ) -> Extract | Failure:
         """Read a page in one parse, with its structured data if asked, and convert what `view` shows; None: no
-        Markdown is wanted.
+        Markdown is wanted. `content_type` is that of the HTTP header: what was sent as XML is read as XHTML.
 
         Never raises because of what the page holds. Where it is too much for the parser or the converter, its title and
         plain text are what is left, unless the view leaves something out on purpose.
         """
         if view is None and not structured and len(html) <= INLINE_CHARS:
-            return Extract(self._parse_here(html, url), None)
-        answer = await self._ask(html, url, view, structured=structured)
+            return Extract(self._parse_here(html, url, content_type), None)
+        answer = await self._ask(html, url, view, is_xml=is_xml(content_type), structured=structured)
         if isinstance(answer, Failure):
             return answer
         extract, fault = answer
@@ -73,22 +80,22 @@ class Converter:
         """End all children; conversions in flight end as failures."""
         await self._children.close()
 
-    def _parse_here(self, html: str, url: str) -> Page:
+    def _parse_here(self, html: str, url: str, content_type: str | None) -> Page:
         limits = self._settings
         return parse(
             html,
-            content_type=None,
+            content_type=content_type,
             url=url,
             max_links=limits.max_links_per_page,
             max_url_chars=limits.max_url_chars,
         )
 
     async def _ask(
-        self, html: str, url: str, view: View | None, *, structured: bool
+        self, html: str, url: str, view: View | None, *, is_xml: bool, structured: bool
     ) -> tuple[Answer, Failure | None] | Failure:
         """Ask for everything; if that fails, ask another child for what can be had without a parser."""
         shown = None if view is None else asdict(view)
-        request = {"url": url, "view": shown, "structured": structured, "is_plain": False}
+        request = {"url": url, "view": shown, "is_xml": is_xml, "structured": structured, "is_plain": False}
         body = html.encode("utf-8", "replace")
         answer = await self._children.ask(request, body)
         fault = None

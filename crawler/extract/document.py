@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from crawler.changes import content_hash
+from crawler.extract.content_type import is_xml
 from crawler.extract.encoding import clean, decode
 from crawler.extract.main_text import main_text
 from crawler.extract.metadata import Metadata, MetaReader, shorten
 from crawler.extract.shadow import parse_tree
+from crawler.extract.xhtml import rewrite_as_html
 from crawler.model import Link
 from crawler.urls import resolve
 
@@ -52,9 +54,11 @@ class Page:
 def parse(
     html: str | bytes, *, content_type: str | None, url: str, max_links: int, max_url_chars: int
 ) -> Page:
-    """Read a page. Bytes are decoded by `content_type` and what they declare; `url` is the page's final URL."""
+    """Read a page. Bytes are decoded by `content_type` and what they declare, and both read as XHTML if it says so;
+    `url` is the page's final URL."""
     text = decode(html, content_type) if isinstance(html, bytes) else clean(html)
-    return describe(parse_tree(text), text, url=url, max_links=max_links, max_url_chars=max_url_chars)
+    tree = parse_tree(rewrite_as_html(text) if is_xml(content_type) else text)
+    return describe(tree, text, url=url, max_links=max_links, max_url_chars=max_url_chars)
 
 
 def base_url_of(parser: LexborHTMLParser, url: str) -> str:

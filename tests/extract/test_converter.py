@@ -89,7 +89,13 @@ def test_a_page_is_parsed_once_whatever_is_asked_for(
         if hasattr(module, "LexborHTMLParser"):
             monkeypatch.setattr(module, "LexborHTMLParser", count)
     html = PAGE + "<p>word </p>" * 100 + "<table><tr><th>a<th>b<tr><td>1<td>2</table>"
-    header = {"url": URL, "view": asdict(View(content=content)), "structured": True, "is_plain": False}
+    header = {
+        "url": URL,
+        "view": asdict(View(content=content)),
+        "is_xml": False,
+        "structured": True,
+        "is_plain": False,
+    }
     options = {"max_links": 9, "max_url_chars": 2048, "converter": name}
     said, markdown = child.answer(header, html.encode(), options)
     assert parsed == [html]
