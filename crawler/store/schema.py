@@ -178,6 +178,7 @@ circuits = Table(
     Column("down_until_at", BigInteger, nullable=False, server_default="0"),
     #: No page of this origin is handed out earlier.
     Column("next_try_at", BigInteger, nullable=False, server_default="0"),
+    Index("ix_circuits_next_try", "next_try_at"),
 )
 
 addresses = Table(
@@ -352,6 +353,7 @@ robots = Table(
     #: Someone is fetching it until then; others wait instead of asking the host twice.
     Column("fetching_until_at", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state IN ('found', 'none', 'unreachable')", name="state"),
+    Index("ix_robots_expiry", "expires_at"),
 )
 
 events = Table(

@@ -74,6 +74,10 @@ async def fill(rig: Rig) -> None:
         INSERT INTO urls (crawl_id, seq, role, url, url_key, kind, rank, depth, status, finished_at)
         SELECT 'old', n, 'page', 'http://old.test/' || n, n, 'static', n, 1, 'completed', 0
         FROM generate_series(1, {_OLD_ROWS}) n;
+        INSERT INTO robots (origin, state, expires_at)
+        SELECT 'http://old' || n || '.test', 'none', crawl_now() FROM generate_series(1, {_OLD_ROWS}) n;
+        INSERT INTO circuits (host_id, origin, next_try_at)
+        SELECT n, 'http://old' || n || '.test', crawl_now() FROM generate_series(1000000, 1000000 + {_OLD_ROWS} / 10) n;
         INSERT INTO hosts (name) SELECT 'old' || n || '.test' FROM generate_series(1, {_OLD_ROWS} / 10) n;
         """
     )
