@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import ColumnElement, RowMapping, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.errors import InvalidRequest, NotFound
@@ -33,6 +33,12 @@ _COPIED = (
     urls.c.lastmod_at,
 )
 _DONE = (UrlStatus.COMPLETED, UrlStatus.ERRORED, UrlStatus.DISALLOWED)
+#: The lock of a foreign key: pages may still be finished, but nobody may delete the crawl.
+_KEEP = (
+    select(crawls.c.id)
+    .where(crawls.c.id == bindparam("crawl_id"), crawls.c.account_id == bindparam("account_id"))
+    .with_for_update(read=True, key_share=True)
+)
 
 
 class Continuations:
@@ -109,6 +115,9 @@ class Continuations:
         return child_id, new.kind
 
     async def _ended(self, connection: AsyncConnection, account_id: str, crawl_id: str) -> RowMapping:
+        """The row of an ended crawl, which keeps all that is its until the end of the transaction."""
+        # Before the look whether it is kept: whoever is deleting it has done so by then, or waits for us.
+        await connection.execute(_KEEP, {"crawl_id": crawl_id, "account_id": account_id})
         view = await read_view(connection, account_id, crawl_id)
         if view.status is CrawlStatus.RUNNING:
             raise InvalidRequest("The crawl job is still running; wait for its end, or cancel it")

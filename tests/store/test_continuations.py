@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from sqlalchemy import select, text
 
 from crawler.errors import InvalidRequest, NotFound, RateLimited
 from crawler.model import CrawlStatus, ErrorCode, Outcome, UrlStatus
 from crawler.store.admission import Admission
 from crawler.store.continuations import Continuations
 from crawler.store.crawls import Quotas
+from crawler.store.retention import BatchLimits, Deleted, Retention
+from crawler.store.schema import accounts, crawls
 from crawler.store.secrets import KeyRing, Secrets
-from tests.store.conftest import HELD_PAGES, Store, completed, found
+from tests.store.conftest import HELD_PAGES, RETENTION_MS, Store, completed, found
 
 SITE = "https://site.test/"
 
@@ -152,6 +157,69 @@ async def test_what_cannot_go_on(store: Store, continuations: Continuations) -> 
     # Nothing of these attempts is left.
     views = await store.crawls.list_views("local", status=None, before=None, limit=10)
     assert [view.id for view in views] == [crawl_id]
+
+
+@pytest.mark.parametrize("what", ["retry", "go_on"])
+async def test_a_parent_that_expires_meanwhile_is_deleted_when_its_child_has_its_copies(
+    store: Store, continuations: Continuations, what: str
+) -> None:
+    if store.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time: they cannot meet")
+    parent = await store.create(limit=3)
+    await store.finisher.finish([completed(await store.lease_one(), SITE + "a", SITE + "b")])
+    await store.finisher.finish([Outcome(await store.lease_one(), UrlStatus.ERRORED, ErrorCode.TIMEOUT)])
+    await store.crawls.cancel("local", parent)
+    quotas = Quotas(max_running=9)
+    if what == "retry":
+        start = continuations.retry("local", parent, quotas, idempotency_key=None)
+    else:
+        start = continuations.go_on("local", parent, 9, quotas, idempotency_key=None)
+    async with store.database.write() as connection:
+        # Quotas are counted between the look at the parent and the copies: there it stops until we let it go on.
+        await connection.execute(select(accounts.c.id).with_for_update())
+        starting = asyncio.create_task(start)
+        await until_waiting(store, "%FROM accounts%")
+        await store.clock.advance(RETENTION_MS + 1)
+        retention = Retention(store.database, BatchLimits())
+        deleting = asyncio.create_task(retention.delete_expired(budget_seconds=0))
+        await until_waiting(store, "%FROM crawls%", or_done=deleting)
+    child, _ = await starting
+    assert (await deleting).rows > 0
+    with pytest.raises(NotFound):
+        await store.crawls.view("local", parent)
+    assert (await store.crawls.view("local", child)).queued == 1
+    assert list((await store.urls_with_status(child)).values()) == [UrlStatus.QUEUED]
+    assert (await store.finisher.finish([completed(await store.lease_one())])).ended == [child]
+
+
+async def until_waiting(store: Store, query: str, or_done: asyncio.Task[Deleted] | None = None) -> None:
+    """Until a statement LIKE `query` waits for a lock of somebody else, or the task is done."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE :query"
+    )
+    async with asyncio.timeout(30), store.database.read() as connection:
+        while not (await connection.execute(waiting, {"query": query})).scalar():
+            if or_done is not None and or_done.done():
+                return
+
+
+async def test_a_parent_of_which_a_part_is_deleted_is_gone(
+    store: Store, continuations: Continuations
+) -> None:
+    """Who deletes was quicker, and has come to a batch's end when the parent's row can be had."""
+    if store.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time: they cannot meet")
+    parent = await store.create(limit=3)
+    await store.finisher.finish([completed(await store.lease_one(), SITE + "a", SITE + "b")])
+    await store.crawls.cancel("local", parent)
+    async with store.database.write() as connection:
+        await connection.execute(select(crawls.c.id).with_for_update())
+        starting = asyncio.create_task(go_on(continuations, parent, 9))
+        await until_waiting(store, "%FROM crawls%")
+        await store.clock.advance(RETENTION_MS + 1)
+    with pytest.raises(NotFound):
+        await starting
 
 
 async def test_the_same_key_gives_the_same_child(store: Store, continuations: Continuations) -> None:
