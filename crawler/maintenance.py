@@ -6,9 +6,11 @@ Any number of ticks may run at the same time: every write is conditional.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from crawler.doorbell import Doorbell
+from crawler.errors import Unavailable
 from crawler.model import CrawlStatus, ErrorCode, Kind, Outcome, UrlStatus
 from crawler.scheduling import Scheduling
 from crawler.settings import Settings
@@ -57,21 +59,28 @@ class Maintenance:
     doorbell: Doorbell
 
     async def tick(self) -> TickCounts:
-        """Run every chore once."""
-        if await self.jumps.mend():
-            log.warning("the clock of the database was set back; what it made wait for too long goes on")
-        await self.addresses.delete_idle()
-        await self.circuits.delete_stale()
+        """Run every chore once. One that fails is told in the log and stops no other. Raises Unavailable: what the
+        database is needed for waits for the next tick."""
+        await _alone(self.mend_clock)
+        await _alone(self.addresses.delete_idle)
+        await _alone(self.circuits.delete_stale)
         counts = TickCounts(
-            taken_back=await self.take_back_leases(),
-            ended=await self.end_overdue_crawls(),
-            fired=await self.scheduling.fire_due(),
+            taken_back=await _alone(self.take_back_leases),
+            ended=await _alone(self.end_overdue_crawls),
+            fired=await _alone(self.scheduling.fire_due),
             deleted=await self.delete_expired(),
-            rung=await self.ring_for_due_work(),
+            rung=await _alone(self.ring_for_due_work),
         )
         if counts.taken_back or counts.ended or counts.fired:
             log.info("tick: %s", counts)
         return counts
+
+    async def mend_clock(self) -> int:
+        """What waits too long because the clock was set back goes on. Returns 1 when there was any, else 0."""
+        is_mended = await self.jumps.mend()
+        if is_mended:
+            log.warning("the clock of the database was set back; what it made wait for too long goes on")
+        return int(is_mended)
 
     async def take_back_leases(self) -> int:
         """Leases of workers that went silent: queue the URL again, or give up after the last attempt."""
@@ -100,11 +109,20 @@ class Maintenance:
         return ended
 
     async def delete_expired(self) -> int:
-        """What is past its retention, as much as there is time for."""
-        deleted = (await self.retention.delete_expired(budget_seconds=_DELETING_SECONDS)).rows
-        await self.retention.delete_unused_texts(budget_seconds=_DELETING_SECONDS)
-        deleted += await self.scheduling.delete_old_runs()
-        return deleted + await self.robots.delete_stale(older_than_seconds=_ROBOTS_KEPT_SECONDS)
+        """What is past its retention, as much as there is time for, each kind alone. Returns rows, without texts."""
+        deleted = await _alone(self._delete_records)
+        await _alone(self._delete_texts)
+        deleted += await _alone(self.scheduling.delete_old_runs)
+        return deleted + await _alone(self._delete_robots)
+
+    async def _delete_records(self) -> int:
+        return (await self.retention.delete_expired(budget_seconds=_DELETING_SECONDS)).rows
+
+    async def _delete_texts(self) -> int:
+        return (await self.retention.delete_unused_texts(budget_seconds=_DELETING_SECONDS)).rows
+
+    async def _delete_robots(self) -> int:
+        return await self.robots.delete_stale(older_than_seconds=_ROBOTS_KEPT_SECONDS)
 
     async def ring_for_due_work(self) -> int:
         """Ring for every kind that has a due host: a ring that got lost costs one tick, no more."""
@@ -112,3 +130,14 @@ class Maintenance:
         for kind in kinds:
             await self.doorbell.ring(kind)
         return len(kinds)
+
+
+async def _alone(chore: Callable[[], Awaitable[int]]) -> int:
+    """What a chore says that it did; 0 when it failed, which is told in the log. Raises Unavailable."""
+    try:
+        return await chore()
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("the chore %s failed; the others go on", chore.__qualname__)
+        return 0
