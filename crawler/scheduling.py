@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
 
 from crawler.doorbell import Doorbell
 from crawler.errors import InvalidRequest, SecretLost, Unavailable
 from crawler.options import CrawlOptions, join_secrets, split_secrets
+from crawler.options.parse import explain
 from crawler.schedule_request import parse_schedule
 from crawler.service import CrawlService
 from crawler.settings import Settings
@@ -26,7 +30,7 @@ log = logging.getLogger(__name__)
 
 #: Schedules looked at together, so that a slow robots.txt does not hold up the others.
 _TOGETHER = 50
-#: How often one tick looks for more: what is left after a long downtime is done by the next one.
+#: How often one tick gets on: what is left after a long downtime is done by the next one.
 _ROUNDS = 20
 #: How often a change is tried while the schedule fires at the same time.
 _ATTEMPTS = 5
@@ -92,24 +96,46 @@ class Scheduling:
         return run
 
     async def fire_due(self) -> int:
-        """Decide all that is due and start what is to start. Returns how many due times were decided."""
-        decided = 0
-        for _ in range(_ROUNDS):
-            pending = await self.runs.pending(_TOGETHER)
-            attempts = await asyncio.gather(*(self._attempt(schedule) for schedule in pending))
-            done = 0
-            for schedule, attempt in zip(pending, attempts, strict=True):
-                try:
-                    done += await self._advance(schedule, attempt)
-                except Unavailable:
-                    raise
-                except Exception:
-                    # One schedule that cannot be read, for example in a zone that is no more, stops no other.
-                    log.exception("schedule %s failed; the others go on", schedule.id)
+        """Decide all that is due and start what is to start. Returns how many due times were decided.
+
+        A schedule that fails is told in the log and stops no other. It stays due, as nobody knows its next time: when
+        it can be read again, its catch-up policy says what becomes of the times in between. Raises Unavailable.
+        """
+        decided = rounds = 0
+        failed: set[str] = set()
+        while rounds < _ROUNDS:
+            pending = await self.runs.pending(_TOGETHER, but=failed)
+            for schedule_id, reason in pending.unreadable.items():
+                log.error("schedule %s cannot be read; the others go on: %s", schedule_id, reason)
+            done, broken = await self._fire(pending.schedules)
             decided += done
-            if not done:
+            broken |= pending.unreadable.keys()
+            failed |= broken
+            # Rounds of nothing but failures do not count: those behind them have their turn, however many fail.
+            if done:
+                rounds += 1
+            elif not broken:
                 break
         return decided
+
+    async def _fire(self, pending: Sequence[Schedule]) -> tuple[int, set[str]]:
+        """Decide what is due of each. Returns how many due times were decided, and the ids of those that failed."""
+        attempts = await asyncio.gather(
+            *(self._attempt(schedule) for schedule in pending), return_exceptions=True
+        )
+        done, failed = 0, set()
+        for schedule, attempt in zip(pending, attempts, strict=True):
+            try:
+                if not isinstance(attempt, Attempt):
+                    raise attempt
+                done += await self._advance(schedule, attempt)
+            except Unavailable:
+                raise
+            except Exception:
+                # For example in a zone that is no more.
+                log.exception("schedule %s failed; the others go on", schedule.id)
+                failed.add(schedule.id)
+        return done, failed
 
     async def delete_old_runs(self) -> int:
         """A batch of the history that is older than it goes."""
@@ -140,10 +166,7 @@ class Scheduling:
     async def _prepare(self, schedule: Schedule) -> Attempt:
         """The crawl that a schedule starts, or why it may not."""
         try:
-            options = CrawlOptions.from_json(schedule.options)
-            secret = self.schedules.open_secret(schedule)
-            if secret is not None:
-                options = join_secrets(options, secret)
+            options = self._read_options(schedule)
             # Every run but the first compares with the one before.
             options = options.model_copy(update={"incremental": True})
             new = await self.service.prepare(schedule.account_id, options)
@@ -152,3 +175,17 @@ class Scheduling:
             return Ready(new, await self.crawls.host_of(new))
         except (InvalidRequest, SecretLost) as error:
             return error
+
+    def _read_options(self, schedule: Schedule) -> CrawlOptions:
+        """The request of its crawls, with its secrets. Raises InvalidRequest, which the log is told, for the request of
+        another version that this one cannot read, and SecretLost."""
+        try:
+            options = CrawlOptions.from_json(schedule.options)
+            secret = self.schedules.open_secret(schedule)
+            return options if secret is None else join_secrets(options, secret)
+        except ValidationError as error:
+            problems = explain(error)
+            log.error("schedule %s can start no crawl, its request cannot be read: %s", schedule.id, problems)
+            message = f"crawl: this version of the crawler cannot read it: {problems}"
+            # Not from the error, which shows values that may be secret.
+            raise InvalidRequest(message) from None

@@ -105,7 +105,8 @@ def explain(error: ValidationError) -> str:
         else:
             sentences.append(_sentence(problem))
     sentences += [f"{path}: {unrecognized(keys)}" for path, keys in unknown.items()]
-    return "; ".join(sentences[:_MAX_PROBLEMS])
+    # What is wrong with the object as a whole has no field.
+    return "; ".join(sentence.removeprefix(": ") for sentence in sentences[:_MAX_PROBLEMS])
 
 
 def _sentence(problem: ErrorDetails) -> str:

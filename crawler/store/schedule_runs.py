@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Update, and_, delete, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.errors import InvalidRequest, NotFound, RateLimited, SecretLost
 from crawler.model import CrawlStatus, Kind
+from crawler.options.parse import explain
 from crawler.schedules import Backlog, Decision, Limits, Overlap, RunStatus, decide, list_backlog
 from crawler.store.crawls import Crawls, NewCrawl, Quotas
 from crawler.store.database import Database, now
@@ -51,6 +54,14 @@ Attempt = Ready | InvalidRequest | SecretLost
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """Schedules to look at, and by id why the rules of others cannot be read: those of another version."""
+
+    schedules: list[Schedule]
+    unreadable: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Advance:
     """What one look at a schedule did: due times decided, and the kind of the crawl that it started."""
 
@@ -73,8 +84,8 @@ class ScheduleRuns:
         dialect = sqlite if database.is_sqlite else postgresql
         self._insert = dialect.insert(schedule_runs).on_conflict_do_nothing()
 
-    async def pending(self, limit: int) -> list[Schedule]:
-        """Schedules that are due, longest first, and those with a run whose turn has come."""
+    async def pending(self, limit: int, *, but: Collection[str]) -> Pending:
+        """Schedules that are due, longest first, and those with a run whose turn has come. `but`: ids to leave out."""
         waits = schedules.c.id.in_(
             select(schedule_runs.c.schedule_id).where(schedule_runs.c.status == RunStatus.QUEUED)
         )
@@ -83,12 +94,21 @@ class ScheduleRuns:
         )
         statement = (
             select(schedules)
-            .where(or_(schedules.c.next_due_at <= now(), waits & ~runs_on))
+            .where(
+                or_(schedules.c.next_due_at <= now(), waits & ~runs_on),
+                schedules.c.id.not_in(self._database.members("but", str)),
+            )
             .order_by(schedules.c.next_due_at)
             .limit(limit)
         )
+        pending = Pending([], {})
         async with self._database.read() as connection:
-            return [read_schedule(row) for row in (await connection.execute(statement)).mappings()]
+            for row in (await connection.execute(statement, {"but": json.dumps(list(but))})).mappings():
+                try:
+                    pending.schedules.append(read_schedule(row))
+                except ValidationError as error:
+                    pending.unreadable[row["id"]] = explain(error)
+        return pending
 
     async def advance(self, schedule: Schedule, attempt: Attempt) -> Advance:
         """Decide the next due times of a schedule, and start the crawl that they or a waiting run ask for.

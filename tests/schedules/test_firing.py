@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import insert, select, text, update
 
 from crawler.errors import InvalidRequest, NotFound
 from crawler.model import CrawlStatus
@@ -255,6 +255,69 @@ async def test_one_broken_schedule_stops_no_other(scheduler: Scheduler) -> None:
     await scheduler.pass_minutes(1)
     assert (await scheduler.statuses(sound))[-1:] == ["ran"]
     assert await scheduler.statuses(broken) == []
+
+
+async def test_a_crawl_that_cannot_be_read_is_refused_and_stops_no_other(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = await scheduler.add()
+    sound = await scheduler.add()
+    # As a version wrote it that knows more than this one.
+    options = f'{broken.options[:-1]},"wanted":"MARKER-79"}}'
+    async with scheduler.runtime.database.write() as connection:
+        await connection.execute(update(schedules).where(schedules.c.id == broken.id).values(options=options))
+    assert await scheduler.pass_minutes(1) == 2
+    (run,) = await scheduler.runs(broken)
+    assert (run.status, run.reason) == (
+        RunStatus.REFUSED,
+        'crawl: this version of the crawler cannot read it: Unrecognized key: "wanted"',
+    )
+    assert await scheduler.statuses(sound) == ["ran"]
+    assert caplog.text.count(broken.id) == 1
+    assert "MARKER-79" not in caplog.text
+    assert await scheduler.runtime.scheduling.fire_due() == 0
+    asked_for = await scheduler.runtime.scheduling.run_now(ACCOUNT, broken.id)
+    assert (asked_for.status, asked_for.reason) == (RunStatus.REFUSED, run.reason)
+    new = f'{{"crawl": {{"url": "{SEED}", "render": false}}}}'
+    await scheduler.runtime.scheduling.change(ACCOUNT, broken.id, new.encode())
+    await scheduler.pass_minutes(1)
+    assert (await scheduler.statuses(broken))[-1] == "ran"
+
+
+async def test_a_rule_that_cannot_be_read_stops_no_other_and_is_caught_up_with(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = await scheduler.add()
+    sound = await scheduler.add('"cron": "* * * * *", "overlap": "cancel_previous"')
+    rule = f'{broken.rule.to_json()[:-1]},"wanted":1}}'
+    of_broken = update(schedules).where(schedules.c.id == broken.id)
+    async with scheduler.runtime.database.write() as connection:
+        await connection.execute(of_broken.values(rule=rule))
+    for times in (1, 2):
+        assert await scheduler.pass_minutes(1) == 1
+        told = f'schedule {broken.id} cannot be read; the others go on: Unrecognized key: "wanted"'
+        assert caplog.text.count(told) == times
+    assert await scheduler.statuses(sound) == ["ran"] * 2
+    # A version that knows the field is there again.
+    async with scheduler.runtime.database.write() as connection:
+        await connection.execute(of_broken.values(rule=broken.rule.to_json()))
+    await scheduler.pass_minutes(1)
+    assert await scheduler.statuses(broken) == ["missed", "missed", "ran"]
+
+
+@pytest.mark.parametrize("zone", ["Atlantis/Capital", "no zone"])
+async def test_broken_schedules_do_not_take_the_places_of_others(scheduler: Scheduler, zone: str) -> None:
+    broken = await scheduler.add('"cron": "* * * * *", "timezone": "Europe/Berlin"')
+    sound = await scheduler.add('"intervalSeconds": 3600')
+    async with scheduler.runtime.database.write() as connection:
+        rows = select(schedules).where(schedules.c.id == broken.id)
+        row = dict((await connection.execute(rows)).mappings().one())
+        row["rule"] = row["rule"].replace("Europe/Berlin", zone)
+        await connection.execute(update(schedules).where(schedules.c.id == broken.id).values(row))
+        # More than one look finds, all due before the sound one.
+        await connection.execute(insert(schedules), [row | {"id": f"broken-{n}"} for n in range(60)])
+    assert await scheduler.pass_minutes(60) == 1
+    assert await scheduler.statuses(sound) == ["ran"]
 
 
 async def test_the_history_goes_with_its_age(scheduler: Scheduler) -> None:
