@@ -337,6 +337,7 @@ held_links = Table(
     Column("depth", Integer, nullable=False),
     #: zstd-compressed JSON: `found` in document order, and the `host_ids` of their hosts.
     Column("links", LargeBinary, nullable=False),
+    Index("ix_held_links_depth", "crawl_id", "depth"),
 )
 
 robots = Table(

@@ -74,6 +74,8 @@ async def fill(rig: Rig) -> None:
         INSERT INTO urls (crawl_id, seq, role, url, url_key, kind, rank, depth, status, finished_at)
         SELECT 'old', n, 'page', 'http://old.test/' || n, n, 'static', n, 1, 'completed', 0
         FROM generate_series(1, {_OLD_ROWS}) n;
+        INSERT INTO held_links (crawl_id, seq, depth, links)
+        SELECT 'old', n, 1, '' FROM generate_series(1, {_OLD_ROWS} / 10) n;
         INSERT INTO robots (origin, state, expires_at)
         SELECT 'http://old' || n || '.test', 'none', crawl_now() FROM generate_series(1, {_OLD_ROWS}) n;
         INSERT INTO circuits (host_id, origin, next_try_at)
