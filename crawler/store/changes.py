@@ -14,8 +14,9 @@ from crawler.changes import ComparedPage, Comparison, PageChange
 from crawler.errors import InvalidRequest, NotFound
 from crawler.model import CrawlStatus, CrawlView, Role, UrlStatus
 from crawler.store.contents import select_bodies, unpack
-from crawler.store.crawls import find_previous, read_view
+from crawler.store.crawls import read_view
 from crawler.store.database import Database
+from crawler.store.previous import find_previous
 from crawler.store.schema import bodies, crawls, urls
 
 #: Places of pages that the later crawl does not have come after those of the pages that it has.

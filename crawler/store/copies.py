@@ -10,8 +10,9 @@ from sqlalchemy import Select, bindparam, func, select
 
 from crawler.model import Role, Stored, UrlStatus
 from crawler.store.contents import select_bodies, unpack, unpack_links
-from crawler.store.crawls import find_previous, is_kept
+from crawler.store.crawls import is_kept
 from crawler.store.database import Database, now
+from crawler.store.previous import find_previous
 from crawler.store.schema import bodies, crawls, urls
 
 _FIELDS = (
@@ -25,7 +26,7 @@ class Past:
     """What a crawl can take from others. Its account is part of the fingerprint."""
 
     fingerprint: str
-    #: The newest completed crawl of the same start and shape before this one that began at the start.
+    #: The crawl before, see `find_previous`.
     previous_id: str | None
     #: Whether there is any other crawl of the same shape: without one no copy needs to be looked for.
     has_others: bool

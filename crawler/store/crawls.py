@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -303,37 +303,6 @@ def is_kept() -> ColumnElement[bool]:
 _VIEW = select(crawls).where(
     crawls.c.id == bindparam("crawl_id"), crawls.c.account_id == bindparam("account_id"), is_kept()
 )
-_later = crawls.alias("later")
-_PREVIOUS = (
-    select(crawls.c.id)
-    .join(
-        _later,
-        and_(
-            _later.c.account_id == crawls.c.account_id,
-            _later.c.seed_url == crawls.c.seed_url,
-            _later.c.fingerprint == crawls.c.fingerprint,
-        ),
-    )
-    .where(
-        _later.c.id == bindparam("crawl_id"),
-        or_(
-            crawls.c.created_at < _later.c.created_at,
-            and_(crawls.c.created_at == _later.c.created_at, crawls.c.id < _later.c.id),
-        ),
-        crawls.c.status == CrawlStatus.COMPLETED,
-        # What goes on from another crawl has only the pages that were missing there.
-        crawls.c.parent_id.is_(None),
-        is_kept(),
-    )
-    .order_by(crawls.c.created_at.desc(), crawls.c.id.desc())
-    .limit(1)
-)
-
-
-async def find_previous(connection: AsyncConnection, crawl_id: str) -> str | None:
-    """The newest completed crawl before this one of the same account, start and shape that began at the start: what
-    an incremental crawl asks about and what changes are told against."""
-    return (await connection.execute(_PREVIOUS, {"crawl_id": crawl_id})).scalar()
 
 
 async def read_view(connection: AsyncConnection, account_id: str, crawl_id: str) -> CrawlView:
