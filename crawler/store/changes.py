@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,12 +55,16 @@ class _Lost:
     doubt: str
     #: How many there are on each level of the earlier crawl.
     numbers: Mapping[int, int]
-    #: Levels of which nothing can be said, because pages that could have led there failed.
-    unclear: frozenset[int]
+    #: Levels of which nothing can be said, because pages that could have led there failed or were not read.
+    unclear: frozenset[int] = frozenset()
+    #: The deepest level that the later crawl has looked at.
+    max_depth: int = 0
 
     def judge(self, depth: int) -> tuple[PageChange, str]:
         if self.doubt:
             return PageChange.UNKNOWN, self.doubt
+        if depth > self.max_depth:
+            return PageChange.UNKNOWN, "depth"
         return (
             (PageChange.UNKNOWN, "not_reached")
             if depth in self.unclear
@@ -86,8 +91,8 @@ class Changes:
     ) -> Comparison:
         """Up to `limit` pages after `cursor`, only those with this change if one is named.
 
-        `against` is the crawl to compare with; None: the newest completed crawl before this one of the same start and
-        with requests that shape pages alike. Raises NotFound; InvalidRequest for a crawl that cannot be compared with.
+        `against` is the crawl to compare with; None: the crawl before, see `find_previous`. Raises NotFound;
+        InvalidRequest for a crawl that cannot be compared with.
         """
         async with self._database.read() as connection:
             view = await read_view(connection, account_id, crawl_id)
@@ -96,10 +101,12 @@ class Changes:
                 if against is None
                 else await self._named(connection, account_id, crawl_id, against)
             )
+            asked = await _read_request(connection, crawl_id)
             # No id is empty: compared with nothing, every page is new.
-            lost = await self._judge_lost(connection, view, old_id or "")
+            lost = await self._judge_lost(connection, view, old_id or "", asked)
+            verdict = _judge()
             pages = await self._found_pages(
-                connection, crawl_id, old_id or "", after=cursor, limit=limit + 1, change=change
+                connection, crawl_id, old_id or "", verdict, after=cursor, limit=limit + 1, change=change
             )
             if len(pages) <= limit and view.status is not CrawlStatus.RUNNING:
                 after = max(0, cursor - _LOST_FROM)
@@ -107,7 +114,7 @@ class Changes:
                 pages += await self._lost_pages(
                     connection, crawl_id, old_id or "", lost, after=after, limit=rest, change=change
                 )
-            counts = None if cursor else await self._count(connection, view, old_id or "", lost)
+            counts = None if cursor else await self._count(connection, view, old_id or "", verdict, lost)
         shown = tuple(pages[:limit])
         next_cursor = shown[-1].place if shown and len(pages) > limit else None
         return Comparison(view.id, view.status, old_id, shown, counts, next_cursor)
@@ -129,7 +136,9 @@ class Changes:
             raise InvalidRequest("against: name another crawl, one that has ended")
         return against
 
-    async def _judge_lost(self, connection: AsyncConnection, view: CrawlView, old_id: str) -> _Lost:
+    async def _judge_lost(
+        self, connection: AsyncConnection, view: CrawlView, old_id: str, asked: Mapping[str, Any]
+    ) -> _Lost:
         by_level = (
             select(_old.c.depth, func.count().label("number"))
             .where(*_lost_from(view.id, old_id))
@@ -137,19 +146,22 @@ class Changes:
         )
         numbers = {row.depth: row.number for row in await connection.execute(by_level)}
         if not numbers:
-            return _Lost("", {}, frozenset())
-        row = (
-            await connection.execute(select(crawls.c.held, crawls.c.parent_id).where(crawls.c.id == view.id))
-        ).one()
+            return _Lost("", {})
+        columns = (crawls.c.held, crawls.c.parent_id, crawls.c.max_depth)
+        row = (await connection.execute(select(*columns).where(crawls.c.id == view.id))).one()
         if view.status is not CrawlStatus.COMPLETED:
-            return _Lost("unfinished", numbers, frozenset())
+            return _Lost("unfinished", numbers)
         if row.parent_id is not None:
-            return _Lost("not_reached", numbers, frozenset())
+            return _Lost("not_reached", numbers)
+        asked_before = await _read_request(connection, old_id)
+        if any(asked.get(name) != asked_before.get(name) for name in ("source", "options")):
+            # Also of pages that belong to both crawls: the way there may lead through one that does not.
+            return _Lost("scope", numbers)
         sitemaps = await self._sitemaps(connection, view.id, old_id)
         if row.held or UrlStatus.CANCELLED in sitemaps:
-            return _Lost("limit", numbers, frozenset())
+            return _Lost("limit", numbers)
         if UrlStatus.ERRORED in sitemaps:
-            return _Lost("not_reached", numbers, frozenset())
+            return _Lost("not_reached", numbers)
         failed = (
             select(_old.c.depth)
             .select_from(_old.join(_new, _same_page(view.id)))
@@ -158,7 +170,8 @@ class Changes:
                 _had,
                 _new.c.status != UrlStatus.COMPLETED,
                 ~_is_gone,
-                ~_is_unmodified,
+                # Of pages that are not modified, the start alone is read for its links.
+                ~(_is_unmodified & (_new.c.depth == 0)),
             )
             .distinct()
         )
@@ -169,7 +182,7 @@ class Changes:
                 # What is not known to be there or not could have led on to the next level.
                 unclear.add(depth)
                 above.add(depth)
-        return _Lost("", numbers, frozenset(unclear))
+        return _Lost("", numbers, frozenset(unclear), row.max_depth)
 
     async def _sitemaps(self, connection: AsyncConnection, new_id: str, old_id: str) -> set[str]:
         """How the sitemaps ended in the later crawl that the earlier one could read."""
@@ -187,6 +200,7 @@ class Changes:
         connection: AsyncConnection,
         new_id: str,
         old_id: str,
+        verdict: Case[str],
         *,
         after: int,
         limit: int,
@@ -194,7 +208,6 @@ class Changes:
     ) -> list[ComparedPage]:
         if after >= _LOST_FROM:
             return []
-        verdict = _judge()
         wanted: ColumnElement[bool] = verdict.is_not(None) if change is None else verdict == change.value
         columns = (_new.c.seq, _new.c.url, _new.c.reason, _new.c.http_status, _new.c.title)
         ids = (_new.c.id, _old.c.id.label("old_id"))
@@ -233,10 +246,10 @@ class Changes:
         ]
 
     async def _count(
-        self, connection: AsyncConnection, view: CrawlView, old_id: str, lost: _Lost
+        self, connection: AsyncConnection, view: CrawlView, old_id: str, verdict: Case[str], lost: _Lost
     ) -> Mapping[PageChange, int]:
-        verdict = _judge().label("change")
-        statement = _found(select(verdict, func.count()), view.id, old_id).group_by(verdict)
+        named = verdict.label("change")
+        statement = _found(select(named, func.count()), view.id, old_id).group_by(named)
         counts = Counter(
             {PageChange(change): number for change, number in await connection.execute(statement) if change}
         )
@@ -244,6 +257,12 @@ class Changes:
             for depth, number in lost.numbers.items():
                 counts[lost.judge(depth)[0]] += number
         return {change: counts[change] for change in PageChange}
+
+
+async def _read_request(connection: AsyncConnection, crawl_id: str) -> Mapping[str, Any]:
+    """The crawl's request in wire form, empty for no crawl."""
+    statement = select(crawls.c.options).where(crawls.c.id == crawl_id)
+    return json.loads((await connection.execute(statement)).scalar() or "{}")  # type: ignore[no-any-return]
 
 
 def _same_page(new_id: str) -> ColumnElement[bool]:

@@ -85,12 +85,13 @@ class Store:
         key: str | None = None,
         request_hash: str = "hash",
         is_retry: bool = False,
+        options: str = "{}",
     ) -> str:
         return await self.crawls.create(
             NewCrawl(
                 account_id=account,
                 seed=found(url),
-                options="{}",
+                options=options,
                 kind=kind,
                 url_limit=limit,
                 max_depth=depth,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -18,7 +19,8 @@ from crawler.store.secrets import KeyRing, Secrets
 from tests.store.conftest import HELD_PAGES, Store, completed, found
 
 SITE = "https://site.test/"
-#: What a page says, what it links to, by its path; or the HTTP status with which it fails (0: it does not answer).
+#: What a page says, what it links to, by its path; or the HTTP status with which it fails (0: it does not answer, 304:
+#: it is left out).
 Pages = Mapping[str, tuple[str, str] | int]
 
 START: Pages = {
@@ -30,9 +32,16 @@ START: Pages = {
 }
 
 
-async def crawl(store: Store, pages: Pages, *, limit: int = 100) -> str:
-    """Crawl a site to the end."""
-    crawl_id = await store.create(SITE, limit=limit)
+async def crawl(
+    store: Store,
+    pages: Pages,
+    asked: Mapping[str, object] | None = None,
+    *,
+    limit: int = 100,
+    depth: int = 100_000,
+) -> str:
+    """Crawl a site to the end; `asked` is the rest of the request."""
+    crawl_id = await store.create(SITE, limit=limit, depth=depth, options=json.dumps(asked or {}))
     while await work(store, pages):
         pass
     return crawl_id
@@ -43,7 +52,9 @@ async def work(store: Store, pages: Pages) -> bool:
     leases = (await store.frontier.lease(Kind.STATIC, 1)).leases
     for lease in leases:
         page = pages.get(lease.url.removeprefix(SITE), 404)
-        if isinstance(page, int):
+        if page == 304:
+            outcome = Outcome(lease, UrlStatus.SKIPPED, "not_modified")
+        elif isinstance(page, int):
             code = ErrorCode.HTTP_ERROR if page else ErrorCode.TIMEOUT
             outcome = Outcome(lease, UrlStatus.ERRORED, code, http_status=page or None)
         else:
@@ -153,6 +164,51 @@ async def test_a_limit_that_just_suffices_cuts_nothing_off(store: Store) -> None
     assert told(await compare(store, second))["c"] == "removed:not_linked"
 
 
+async def test_what_lies_deeper_than_the_crawl_went_is_not_removed(store: Store) -> None:
+    pages: Pages = {**START, "d": ("delta", "e"), "e": ("eps", "")}
+    await crawl(store, pages)
+    second = await crawl(store, {**pages, "": ("start", "a b")}, depth=1)
+    comparison = await compare(store, second)
+    assert told(comparison) == {
+        "": "same",
+        "a": "same",
+        "b": "same",
+        "c": "removed:not_linked",
+        "d": "unknown:depth",
+        "e": "unknown:depth",
+    }
+    assert comparison.counts is not None
+    assert (comparison.counts[PageChange.REMOVED], comparison.counts[PageChange.UNKNOWN]) == (1, 2)
+    assert set(told(await compare(store, second, change=PageChange.UNKNOWN))) == {"d", "e"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"source": "links"},
+        {"options": {"excludePatterns": ["**/a"]}},
+        {"options": {"includeSubdomains": True}},
+    ],
+)
+async def test_crawls_of_another_source_or_scope_call_nothing_removed_but_what_is_gone(
+    store: Store, asked: dict[str, object]
+) -> None:
+    every: dict[str, object] = {"source": "all", "options": {}}
+    await crawl(store, START, every)
+    pages: Pages = {**START, "": ("start", "b c"), "c": 410}
+    second = await crawl(store, pages, every | asked)
+    assert told(await compare(store, second)) == {
+        "": "same",
+        "b": "same",
+        "c": "removed:gone",
+        "a": "unknown:scope",
+        # On the way there was "a".
+        "d": "unknown:scope",
+    }
+    third = await crawl(store, {**pages, "": ("start", "b")}, every | asked)
+    assert told(await compare(store, third)) == {"": "same", "b": "same"}
+
+
 async def test_a_crawl_that_was_cancelled_calls_nothing_removed(store: Store) -> None:
     await crawl(store, START)
     second = await store.create(SITE)
@@ -197,6 +253,19 @@ async def test_not_modified_is_the_same(store: Store) -> None:
     lease = await store.lease_one()
     await store.finisher.finish([Outcome(lease, UrlStatus.SKIPPED, "not_modified", http_status=304)])
     assert told(await compare(store, second)) == {"": "same"}
+
+
+async def test_what_a_page_that_was_left_out_leads_to_is_not_removed(store: Store) -> None:
+    await crawl(store, START)
+    since = store.clock() // 1000 - 3_600
+    second = await crawl(store, {**START, "": ("start", "a b"), "a": 304}, {"modifiedSince": since})
+    assert told(await compare(store, second)) == {
+        "": "same",
+        "a": "same",
+        "b": "same",
+        "c": "removed:not_linked",
+        "d": "unknown:not_reached",
+    }
 
 
 async def test_which_crawl_is_the_one_before(store: Store) -> None:
