@@ -31,8 +31,10 @@ _is_unmodified = and_(_new.c.status == UrlStatus.SKIPPED, _new.c.reason == "not_
 _has_ended = _new.c.status.not_in((UrlStatus.QUEUED, UrlStatus.LEASED))
 
 
-def _judge() -> Case[str]:
-    """Of a page of the later crawl; NULL where there is nothing to say (yet)."""
+def _judge(asked: Mapping[str, Any]) -> Case[str]:
+    """Of a page of the later crawl, which asked for this; NULL where there is nothing to say (yet)."""
+    # What was modified after the earlier crawl had it, but before `modifiedSince`, is not the same.
+    has_stayed = func.coalesce(_old.c.asked_at, _old.c.finished_at) >= asked.get("modifiedSince", 0) * 1000
     old_hash, new_hash = func.coalesce(_old.c.content_hash, ""), func.coalesce(_new.c.content_hash, "")
     is_completed = _new.c.status == UrlStatus.COMPLETED
     was_there = _old.c.id.is_not(None)
@@ -40,7 +42,7 @@ def _judge() -> Case[str]:
         (is_completed & ~was_there, PageChange.NEW.value),
         (is_completed & (old_hash == new_hash), PageChange.SAME.value),
         (is_completed, PageChange.CHANGED.value),
-        (was_there & _is_unmodified, PageChange.SAME.value),
+        (was_there & _is_unmodified & has_stayed, PageChange.SAME.value),
         (was_there & _is_gone, PageChange.REMOVED.value),
         (was_there & _has_ended, PageChange.UNKNOWN.value),
         else_=null(),
@@ -104,7 +106,7 @@ class Changes:
             asked = await _read_request(connection, crawl_id)
             # No id is empty: compared with nothing, every page is new.
             lost = await self._judge_lost(connection, view, old_id or "", asked)
-            verdict = _judge()
+            verdict = _judge(asked)
             pages = await self._found_pages(
                 connection, crawl_id, old_id or "", verdict, after=cursor, limit=limit + 1, change=change
             )

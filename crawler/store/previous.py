@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import JSON, Text, and_, bindparam, cast, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import CrawlStatus
@@ -29,6 +29,8 @@ _PREVIOUS = (
         crawls.c.status == CrawlStatus.COMPLETED,
         # What goes on from another crawl has only the pages that were missing there.
         crawls.c.parent_id.is_(None),
+        # Of what it left out it has no record. The column is text; SQLite reads JSON from that, Postgres does not.
+        cast(crawls.c.options, JSON().with_variant(Text(), "sqlite"))["modifiedSince"].as_string().is_(None),
         is_kept(),
     )
     .order_by(crawls.c.created_at.desc(), crawls.c.id.desc())
@@ -37,6 +39,6 @@ _PREVIOUS = (
 
 
 async def find_previous(connection: AsyncConnection, crawl_id: str) -> str | None:
-    """The newest completed crawl before this one of the same account, start and shape that began at the start: what
-    an incremental crawl asks about and what changes are told against."""
+    """The newest completed crawl before this one of the same account, start and shape that began at the start and had
+    no `modifiedSince`: what an incremental crawl asks about and what changes are told against."""
     return (await connection.execute(_PREVIOUS, {"crawl_id": crawl_id})).scalar()

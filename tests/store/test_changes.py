@@ -255,6 +255,32 @@ async def test_not_modified_is_the_same(store: Store) -> None:
     assert told(await compare(store, second)) == {"": "same"}
 
 
+async def test_a_crawl_that_left_pages_out_is_not_the_one_before(store: Store) -> None:
+    first = await crawl(store, START)
+    since = store.clock() // 1000 - 3_600
+    pages: Pages = {**START, "b": 304, "c": 304}
+    for _ in range(2):
+        some = await crawl(store, pages, {"modifiedSince": since})
+        comparison = await compare(store, some)
+        assert comparison.against_id == first
+        assert told(comparison) == dict.fromkeys(START, "same")
+    # The name of the option may be part of a text, or of something else in the request.
+    named = {"url": SITE + '"modifiedSince":1', "jsonOptions": {"response_format": {"modifiedSince": 1}}}
+    last = await crawl(store, START, named)
+    comparison = await compare(store, last)
+    assert comparison.against_id == first
+    assert told(comparison) == dict.fromkeys(START, "same")
+    assert (await compare(store, await crawl(store, START))).against_id == last
+
+
+async def test_what_was_left_out_for_a_later_time_than_the_crawl_before_is_unknown(store: Store) -> None:
+    await crawl(store, {"": ("start", "a"), "a": ("alpha", "")})
+    await store.clock.advance(60_000)
+    since = store.clock() // 1000
+    second = await crawl(store, {"": ("start!", "a"), "a": 304}, {"modifiedSince": since})
+    assert told(await compare(store, second)) == {"": "changed", "a": "unknown:not_modified"}
+
+
 async def test_what_a_page_that_was_left_out_leads_to_is_not_removed(store: Store) -> None:
     await crawl(store, START)
     since = store.clock() // 1000 - 3_600
@@ -266,6 +292,15 @@ async def test_what_a_page_that_was_left_out_leads_to_is_not_removed(store: Stor
         "c": "removed:not_linked",
         "d": "unknown:not_reached",
     }
+
+
+async def test_crawls_that_leave_pages_out_and_have_none_before(store: Store) -> None:
+    pages: Pages = {"": ("start", "a b"), "a": 304, "b": ("beta", "")}
+    for _ in range(2):
+        only = await crawl(store, pages, {"modifiedSince": 1})
+        comparison = await compare(store, only)
+        assert comparison.against_id is None
+        assert told(comparison) == {"": "new", "b": "new"}
 
 
 async def test_which_crawl_is_the_one_before(store: Store) -> None:

@@ -93,13 +93,15 @@ async def test_the_crawl_before_is_the_newest_completed_one_of_the_same_start_an
     for name, url, fingerprint in (
         ("first", URL, "f"),
         ("second", URL, "f"),
+        ("leaves out", URL, "f"),
         ("other shape", URL, "g"),
         ("other start", "https://other.test/", "f"),
         ("retry", URL, "f"),
         ("running", URL, "f"),
         ("last", URL, "f"),
     ):
-        made[name] = await store.create(url)
+        options = '{"modifiedSince":1}' if name == "leaves out" else "{}"
+        made[name] = await store.create(url, options=options)
         if name not in {"running", "last"}:
             await store.finisher.finish([completed(await store.lease_one())])
         async with store.database.write() as connection:
