@@ -4,6 +4,7 @@
 - Sitemaps before links: while sitemaps are being read, links wait in `held_links`.
 - Depth is exact: with a depth limit, the links of a page on level n wait until every page above level n is done, so a
   URL is always admitted on its least level.
+- At the limit, sitemaps wait too (`crawler.store.waiting_sitemaps`).
 - Links beyond the limit are held as well, so that another crawl can go on from there (`crawler.store.continuations`).
 - What a crawl continues has its pages already: their URLs are not admitted again.
 """
@@ -17,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import astuple, dataclass, field
 
 import zstandard
-from sqlalchemy import BindParameter, Select, String, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import BindParameter, Select, String, bindparam, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crawler.model import Found, Outcome, Role, UrlStatus
@@ -25,6 +26,7 @@ from crawler.store.crawl_row import CrawlRow
 from crawler.store.database import Database, encode_rows
 from crawler.store.memory import Memory
 from crawler.store.schema import crawls, held_links, urls
+from crawler.store.waiting_sitemaps import settle_sitemaps
 
 #: A depth from which on the limit does not bind in practice: then links need not wait for their level.
 _UNBOUNDED_DEPTH = 100_000
@@ -126,11 +128,11 @@ class Admission:
                 await self._keep(connection, crawl, outcome, intake, host_ids)
             else:
                 await _hold(connection, crawl, outcome, outcome.found, host_ids)
-        if crawl.held and crawl.room and crawl.sitemaps_open == 0:
+        # While the crawl was full its sitemaps waited: what is known already costs no request.
+        if crawl.held and crawl.room and (crawl.sitemaps_open == 0 or crawl.was_full):
             await self._release(connection, crawl, intake, lowest)
         await intake.flush()
-        if crawl.room == 0:
-            await _drop_the_rest(connection, crawl)
+        admitted.woken |= await settle_sitemaps(connection, crawl, in_order)
 
     def learn(self, admitted: Admitted) -> None:
         """Remember, after the commit, what the database knows: most links of a site are found again and again."""
@@ -296,7 +298,7 @@ class _Intake:
         """Queue new sitemaps, as far as the crawl may read more."""
         crawl = self._crawl
         room = self._admission._max_sitemaps - crawl.sitemaps_total
-        if room <= 0 or crawl.room == 0:
+        if room <= 0:
             return
         keys = {item.key: item for item in found}
         known = await self._find(Role.SITEMAP, keys.keys()) | self._sitemaps
@@ -355,23 +357,9 @@ async def _hold(
     row = {
         "crawl_id": crawl.id,
         "seq": outcome.lease.seq,
-        "depth": outcome.lease.depth,
+        # What a sitemap lists is on level 1, however deep the sitemap is nested.
+        "depth": outcome.lease.depth if outcome.lease.role is Role.PAGE else 0,
         "links": zstandard.compress(links.encode()),
     }
     await connection.execute(insert(held_links), row)
     crawl.held += 1
-
-
-async def _drop_the_rest(connection: AsyncConnection, crawl: CrawlRow) -> None:
-    """The limit is reached: what could only find more URLs is no longer needed."""
-    if crawl.sitemaps_open:
-        await connection.execute(
-            update(urls)
-            .where(
-                urls.c.crawl_id == crawl.id,
-                urls.c.status.in_([UrlStatus.QUEUED, UrlStatus.LEASED]),
-                urls.c.role != Role.PAGE,
-            )
-            .values(status=UrlStatus.CANCELLED, lease_token=null(), leased_until_at=null())
-        )
-        crawl.sitemaps_open = 0

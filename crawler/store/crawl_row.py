@@ -31,16 +31,20 @@ class CrawlRow:
     sitemaps_total: int
     held: int
     browser_ms: int
+    #: Whether there was no room when the row was locked.
+    was_full: bool = False
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:
         """From a row of `crawls`."""
-        names = [name for name in cls.__slots__ if name != "running"]
-        return cls(running=row["status"] == "running", **{name: row[name] for name in names})
+        names = [name for name in cls.__slots__ if name not in {"running", "was_full"}]
+        crawl = cls(running=row["status"] == "running", **{name: row[name] for name in names})
+        crawl.was_full = crawl.room == 0
+        return crawl
 
     def counters(self) -> dict[str, int]:
         """The columns to write back."""
-        fixed = {"id", "parent_id", "running", "kind", "url_limit", "max_depth"}
+        fixed = {"id", "parent_id", "running", "kind", "url_limit", "max_depth", "was_full"}
         return {name: getattr(self, name) for name in self.__slots__ if name not in fixed}
 
     def move(self, status: UrlStatus) -> None:
