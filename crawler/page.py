@@ -24,7 +24,7 @@ from crawler.ai.extraction import JsonExtractor
 from crawler.content import Contents
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
-from crawler.extract.content_type import classify, document_kind, media_type, shows_bytes
+from crawler.extract.content_type import HTML_TYPES, classify, document_kind, media_type, shows_bytes
 from crawler.extract.converter import Converter
 from crawler.extract.documents import Documents
 from crawler.fetch.http import BeforeSend, HttpFetcher
@@ -238,7 +238,7 @@ class PagePipeline:
         if _is_document(answer):
             # What the browser shows of it, if anything, is a viewer of its own.
             return replace(await self._fetch_document(lease, job, question), browser_seconds=seconds)
-        answer = await self._check_bytes(lease, job, answer)
+        answer = await self._check_bytes(lease, job, _check_type(answer))
         match answer:
             case Failure():
                 failed = self._verdicts.of_failure(lease, replace(answer, url=failed_at))
@@ -316,6 +316,21 @@ def _is_document(answer: Rendered | Failure | Refusal) -> bool:
             return document_kind(media_type) is not None
         case Refusal():
             return False
+
+
+def _check_type(rendered: Rendered | Failure | Refusal) -> Rendered | Failure | Refusal:
+    """A browser shows any text as a page, style sheets and scripts too, which are none without it."""
+    if not isinstance(rendered, Rendered):
+        return rendered
+    declared = media_type(rendered.response.headers.get("content-type"))
+    if not declared.startswith("text/") or declared in HTML_TYPES or document_kind(declared) is not None:
+        return rendered
+    return Failure(
+        ErrorCode.UNSUPPORTED_CONTENT,
+        declared,
+        media_type=declared,
+        browser_seconds=rendered.browser_seconds,
+    )
 
 
 def _type_details(failure: Failure) -> dict[str, JsonValue]:

@@ -14,7 +14,6 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from crawler import urls
-from crawler.extract.content_type import HTML_TYPES, document_kind
 from crawler.fetch import net_errors
 from crawler.fetch.proxy import Listener
 from crawler.fetch.render_options import RenderOptions, SelectorWait, WaitUntil
@@ -326,11 +325,9 @@ def _unsupported(answer: Answer | None) -> Failure | None:
     if answer.headers.get("content-disposition", "").lstrip().lower().startswith("attachment"):
         return Failure(ErrorCode.DOWNLOAD, answer.mime_type, media_type=answer.mime_type)
     kind, _, subtype = answer.mime_type.partition("/")
-    # Browsers show style sheets and scripts as text, too.
-    is_read = answer.mime_type in HTML_TYPES or document_kind(answer.mime_type) is not None
-    if not kind or (kind == "text" and is_read):
+    if kind == "text" or subtype in ("json", "xml") or subtype.endswith(("+json", "+xml")):
         return None
-    if subtype in ("json", "xml") or subtype.endswith(("+json", "+xml")):
+    if not kind:
         return None
     return Failure(ErrorCode.UNSUPPORTED_CONTENT, answer.mime_type, media_type=answer.mime_type)
 
