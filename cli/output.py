@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from cli.names import EXTENSIONS, file_name
+from cli.replacing import remove_files
 from crawler.errors import ConfigurationError
 from crawler.model import UrlStatus
 
@@ -78,7 +79,8 @@ def open_output(target: str, *, scheme: str, continued: bool) -> Iterator[Output
     """Open what `--output` names: a folder, a file whose name ends in `.jsonl`, or standard output, `-`.
 
     `scheme` is that of the crawl's start. `continued`: keep what an earlier run has written; otherwise a file or
-    an index that is there is replaced. Standard output has no memory: a continued crawl prints every record again.
+    an index that is there is replaced, and the files that the index names are removed. Standard output has no
+    memory: a continued crawl prints every record again.
     Raises ConfigurationError when another process is writing there or has written something else, and OSError.
     """
     if target == "-":
@@ -87,12 +89,12 @@ def open_output(target: str, *, scheme: str, continued: bool) -> Iterator[Output
         with _open_lines(Path(target), continued=continued) as lines:
             yield lines
     else:
-        with _open_lines(Path(target, INDEX), continued=continued) as lines:
+        with _open_lines(Path(target, INDEX), continued=continued, is_index=True) as lines:
             yield Folder(Path(target), lines, scheme=scheme)
 
 
 @contextmanager
-def _open_lines(path: Path, *, continued: bool) -> Iterator[Lines]:
+def _open_lines(path: Path, *, continued: bool, is_index: bool = False) -> Iterator[Lines]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         try:
@@ -102,6 +104,10 @@ def _open_lines(path: Path, *, continued: bool) -> Iterator[Lines]:
             raise ConfigurationError(message) from error
         written = _read_back(file, path) if continued else frozenset()
         if not continued:
+            if is_index:
+                # While it still has its lines: after a stop in the middle they name what is left.
+                file.seek(0)
+                remove_files(file, path.parent)
             file.truncate(0)
         yield Lines(file, written)
 

@@ -95,3 +95,85 @@ def test_a_file_of_something_else_is_not_continued(tmp_path: Path) -> None:
     ):
         pass
     assert file.read_text() == "dear diary\n"
+
+
+def test_a_new_crawl_removes_the_files_of_the_one_before_and_no_others(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with open_output(str(folder), scheme="https", continued=False) as output:
+        output.write(PAGE)
+        output.write({**PAGE, "url": "https://a.test/deep/er/y"})
+        output.write(LOST)
+        output.write({**PAGE, "url": "https://b.test/"})
+    (folder / "a.test" / "notes.md").write_text("mine")
+    (folder / "a.test" / "mine").mkdir()
+
+    with open_output(str(folder), scheme="https", continued=True):
+        assert (folder / "a.test" / "x.md").exists()
+
+    with open_output(str(folder), scheme="https", continued=False) as output:
+        output.write({**PAGE, "url": "https://a.test/new"})
+
+    left = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    own = {"a.test", "a.test/notes.md", "a.test/mine"}
+    assert left == own | {"index.jsonl", "a.test/new.md", "a.test/new.html"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            json.dumps({"url": "https://a.test/x", "files": {"markdown": name}})
+            for name in (
+                "../kept.md",
+                "a/../../kept.md",
+                "linked/kept.md",
+                "linked.md",
+                "folder.md",
+                "index.jsonl",
+                "gone.md",
+                "",
+                ".",
+                "\0.md",
+                "\ud800.md",
+                5,
+            )
+        ),
+        '{"files": {"other": "kept.md"}}',
+        '{"files": ["markdown"]}',
+        '{"files": null}',
+        "[]",
+        "7",
+        "{",
+        "dear diary",
+    ],
+)
+def test_what_is_no_file_of_a_record_is_not_removed(tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "out"
+    with open_output(str(folder), scheme="https", continued=False) as output:
+        output.write(PAGE)
+    for kept in (tmp_path / "kept.md", folder / "kept.md"):
+        kept.write_text("kept")
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "linked.md").symlink_to(tmp_path / "kept.md")
+    (folder / "folder.md").mkdir()
+    index = folder / "index.jsonl"
+    absolute = json.dumps({"files": {"markdown": str(tmp_path / "kept.md")}})
+    index.write_text(f"{absolute}\n{line}\n{index.read_text()}{line}")
+
+    with open_output(str(folder), scheme="https", continued=False):
+        pass
+
+    left = {path.relative_to(tmp_path).as_posix() for place in (tmp_path, folder) for path in place.iterdir()}
+    own = {"kept.md", "linked", "linked.md", "folder.md", "index.jsonl"}
+    assert left == {"kept.md", "out", *(f"out/{name}" for name in own)}
+    assert index.read_bytes() == b""
+
+
+def test_a_file_of_lines_is_replaced_alone(tmp_path: Path) -> None:
+    with open_output(str(tmp_path), scheme="https", continued=False) as output:
+        output.write(PAGE)
+
+    with open_output(str(tmp_path / "index.jsonl"), scheme="https", continued=False):
+        pass
+
+    assert (tmp_path / "a.test" / "x.md").exists()

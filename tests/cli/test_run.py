@@ -82,6 +82,21 @@ async def test_with_an_output_the_summary_is_the_data(
     assert json.loads(ended.out)["output"] == str(tmp_path / "out")
 
 
+async def test_a_crawl_replaces_the_output_of_the_one_before(env: dict[str, str], tmp_path: Path) -> None:
+    pages = {"/": "<p>all of it<a href=/gone>a</a><a href=/lost>b</a>", "/gone": "<p>old", "/lost": "<p>old"}
+    folder = tmp_path / "out"
+    async with serving_pages(pages) as site:
+        command = ("run", site, *STATIC, "-o", str(folder))
+        assert (await crawl(*command, env=env)).code == 0
+        assert {path.name for path in folder.rglob("*.md")} == {"index.md", "gone.md", "lost.md"}
+        pages["/"] = "<p>less of it<a href=/lost>b</a>"
+        del pages["/lost"]
+        ended = await crawl(*command, env=env)
+
+    assert ended.code == 0, ended.err
+    assert {path.name for path in folder.rglob("*.md")} == {"index.md"}
+
+
 async def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     chain: Chain, env: dict[str, str], tmp_path: Path
 ) -> None:
