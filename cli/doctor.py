@@ -7,14 +7,15 @@ import os
 import platform
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from cli.exits import ExitCode
-from crawler.errors import CrawlError
+from crawler.ai.providers import Providers
+from crawler.errors import ConfigurationError, CrawlError
 from crawler.fetch.egress import Egress
 from crawler.fetch.proxy import EgressProxy
 from crawler.fetch.renderer import Renderer
@@ -64,6 +65,10 @@ async def _examine(*, check_browser: bool) -> AsyncIterator[Finding]:
     except CrawlError as error:
         yield Finding("settings", is_ok=False, text=error.message)
         return
+    if problems := list(_problems_of(settings)):
+        for problem in problems:
+            yield Finding("settings", is_ok=False, text=problem)
+        return
     mode = "everything in one process" if settings.embedded else "workers behind a broker"
     yield Finding("settings", is_ok=True, text=mode)
     yield _check_data_dir(settings.data_dir)
@@ -72,6 +77,25 @@ async def _examine(*, check_browser: bool) -> AsyncIterator[Finding]:
     yield await _check_broker(settings)
     if check_browser:
         yield await _check_browser(settings)
+
+
+def _problems_of(settings: Settings) -> Iterator[str]:
+    """What is found wrong only when a process starts and builds its parts from the settings."""
+    for build in (_build_egress, Providers.load, _build_keys):
+        try:
+            build(settings)
+        except ConfigurationError as error:
+            yield error.message
+
+
+def _build_egress(settings: Settings) -> None:
+    Egress(settings).close()
+
+
+def _build_keys(settings: Settings) -> None:
+    # Without keys in the settings, a file would be read or made.
+    if settings.secret_keys:
+        KeyRing.load(settings)
 
 
 def _check_data_dir(path: Path) -> Finding:
@@ -97,7 +121,6 @@ async def _check_database(settings: Settings) -> AsyncIterator[Finding]:
             version = await migrate.current(database)
             difference_seconds = abs(await read_clock(database) / 1000 - time.time())
             name = "SQLite" if database.is_sqlite else "Postgres"
-            secrets = await _check_secrets(settings, database) if version == migrate.head() else None
     except CrawlError as error:
         text = f"{error.message} Check CRAWL_DATABASE_URL, and that the server runs."
         yield Finding("database", is_ok=False, text=text)
@@ -115,16 +138,20 @@ async def _check_database(settings: Settings) -> AsyncIterator[Finding]:
     else:
         text = f"{difference_seconds:.0f} s apart from the database's: keep both in time, for example with chrony"
         yield Finding("clock", is_ok=False, text=text)
-    if secrets is not None:
-        yield secrets
+    if version == migrate.head():
+        yield await _check_secrets(settings)
 
 
-async def _check_secrets(settings: Settings, database: Database) -> Finding:
-    ring = KeyRing.load(settings)
-    if not ring:
-        text = "requests with cookies, passwords, headers or model keys are refused: CRAWL_SECRET_KEYS is not set"
-        return Finding("secrets", is_ok=True, text=text)
-    seals = await Secrets(database, ring).count_seals()
+async def _check_secrets(settings: Settings) -> Finding:
+    try:
+        ring = KeyRing.load(settings)
+        if not ring:
+            text = "requests with cookies, passwords, headers or model keys are refused: CRAWL_SECRET_KEYS is not set"
+            return Finding("secrets", is_ok=True, text=text)
+        async with Database(settings.database) as database:
+            seals = await Secrets(database, ring).count_seals()
+    except CrawlError as error:
+        return Finding("secrets", is_ok=False, text=error.message)
     if seals.lost:
         text = f"no key opens {seals.lost} of them: put the key that is missing back into CRAWL_SECRET_KEYS"
         return Finding("secrets", is_ok=False, text=text)

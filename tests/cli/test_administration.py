@@ -75,6 +75,51 @@ async def test_doctor_names_a_bad_setting(env: dict[str, str]) -> None:
     assert "CRAWL_PORT" in ended.out
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CRAWL_EGRESS_ALLOWED_PORTS", "5-1"),
+        ("CRAWL_EGRESS_HOSTS", "foo"),
+        ("CRAWL_EGRESS_UPSTREAM_PROXY", "ftp://proxy"),
+        ("CRAWL_AI_PROVIDERS", "{"),
+        ("CRAWL_SECRET_KEYS", "zz"),
+    ],
+)
+async def test_doctor_finds_the_settings_that_no_server_starts_with(
+    env: dict[str, str], name: str, value: str
+) -> None:
+    await upgrade_async(f"sqlite:///{env['CRAWL_DATA_DIR']}/crawl.db")
+    env = {**env, name: value}
+    refused = await crawl("serve", "--port", "0", env=env)
+    assert refused.code == 1
+    sentence = refused.err.splitlines()[-1].removeprefix("crawl: ")
+    assert sentence.startswith(name)
+
+    ended = await crawl("doctor", "--no-browser", env=env)
+    assert ended.code == 1
+    problems = [line.split(maxsplit=2) for line in ended.out.splitlines() if line.startswith("problem")]
+    assert problems == [["problem", "settings", sentence]]
+
+
+async def test_doctor_names_every_setting_that_is_wrong(env: dict[str, str]) -> None:
+    ended = await crawl("doctor", env={**env, "CRAWL_EGRESS_HOSTS": "foo", "CRAWL_SECRET_KEYS": "zz"})
+    assert ended.code == 1
+    assert [line.split()[2] for line in ended.out.splitlines()[1:]] == [
+        "CRAWL_EGRESS_HOSTS:",
+        "CRAWL_SECRET_KEYS:",
+    ]
+
+
+async def test_doctor_names_a_key_file_that_holds_no_key(env: dict[str, str]) -> None:
+    data = Path(env["CRAWL_DATA_DIR"])
+    await upgrade_async(f"sqlite:///{data}/crawl.db")
+    (data / "secret.key").write_text("zz")
+    ended = await crawl("doctor", "--no-browser", env=env)
+    assert ended.code == 1
+    (problem,) = (line for line in ended.out.splitlines() if line.startswith("problem"))
+    assert problem.split()[1:3] == ["secrets", f"{data}/secret.key:"]
+
+
 async def test_doctor_sees_a_token_that_others_can_read(env: dict[str, str]) -> None:
     data = Path(env["CRAWL_DATA_DIR"])
     data.mkdir()
