@@ -13,6 +13,7 @@ import click
 from cli.api_client import open_client
 from cli.arguments import SectionedCommand, SectionOption, WireValue
 from cli.exits import ExitCode
+from cli.printable import printable
 from cli.request import build_body, request_flags
 from crawler.schedules import CatchUp, Overlap, ScheduleRule
 
@@ -102,9 +103,7 @@ def list_schedules(as_json: bool) -> ExitCode:
     """List schedules, newest first."""
     with open_client() as client:
         for item in client.schedules():
-            click.echo(
-                json.dumps(item) if as_json else f"{_line(item)}  {item['url']}  {item['name']}".rstrip()
-            )
+            click.echo(json.dumps(item) if as_json else _line(item, item["url"]))
     return ExitCode.DONE
 
 
@@ -127,7 +126,7 @@ def show(schedule_id: str, shown_runs: int, as_json: bool) -> ExitCode:
     if as_json:
         click.echo(json.dumps({**found, "runs": runs}))
         return ExitCode.DONE
-    click.echo(f"{_line(found)}  {found['crawl']['url']}  {found['name']}".rstrip())
+    click.echo(_line(found, found["crawl"]["url"]))
     for run in runs:
         click.echo(_run_line(run))
     return ExitCode.DONE
@@ -179,14 +178,14 @@ def _change(schedule_id: str, fields: Mapping[str, object], done: str) -> ExitCo
     return ExitCode.DONE
 
 
-def _line(item: Mapping[str, Any]) -> str:
+def _line(item: Mapping[str, Any], url: str) -> str:
     when = (
         f"{item['cron']} {item.get('timezone', 'UTC')}"
         if "cron" in item
         else f"every {item['intervalSeconds']} s"
     )
     state = "paused" if item["paused"] else item["nextDueAt"] or "ended"
-    return f"{item['id']}  {when}  {state}"
+    return f"{item['id']}  {when}  {state}  {url}  {printable(item['name'])}".rstrip()
 
 
 def _run_line(run: Mapping[str, Any]) -> str:

@@ -44,6 +44,17 @@ async def test_a_schedule_from_add_to_remove(client: dict[str, str], chain: Chai
     assert (gone.code, gone.err) == (1, "crawl: Schedule not found\n")
 
 
+async def test_a_schedule_is_one_line_whatever_its_name(client: dict[str, str], chain: Chain) -> None:
+    name = "Häfen\n\x1b]0;mine\a\x9b\u202e\u2028end"
+    added = await crawl("schedule", "add", chain.url, "--every", "1d", "--name", name, *STATIC, env=client)
+    assert added.code == 0, added.err
+
+    for command in (("list",), ("show", added.out.strip())):
+        shown = await crawl("schedule", *command, env=client)
+        assert shown.out.endswith(f"  {chain.url}  Häfen\\n\\x1b]0;mine\\x07\\x9b\\u202e\\u2028end\n")
+        assert shown.out.removesuffix("\n").isprintable()
+
+
 async def test_a_wrong_duration_is_wrong_usage(env: dict[str, str]) -> None:
     ended = await crawl("schedule", "add", "https://example.com/", "--every", "often", env=env)
     assert ended.code == 2
