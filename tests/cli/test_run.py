@@ -125,6 +125,7 @@ async def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
         f"/{number}": 1 for number in range(1, 13)
     }
 
+    assert list(Path(env["CRAWL_DATA_DIR"], "runs").iterdir()) == []
     third = await crawl(*command, env=env)
 
     assert third.code == 0
