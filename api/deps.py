@@ -14,9 +14,10 @@ from pydantic import BeforeValidator
 from api.gate import Guard
 from api.sending import Outbox
 from crawler.errors import Forbidden, InvalidRequest, NotFound
+from crawler.model import is_account_id
 from crawler.runtime import Runtime
 from crawler.settings import Settings
-from crawler.store.accounts import Caller, Scope, is_account_id
+from crawler.store.accounts import Caller, Scope
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _WHOLE_NUMBER = re.compile(r"(\d{1,10})(?:\.0*)?", re.ASCII)

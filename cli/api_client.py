@@ -14,6 +14,7 @@ import httpx
 
 from api.exposure import is_loopback
 from crawler.errors import ConfigurationError, CrawlError, InvalidRequest, NotFound, Unauthorized, Unavailable
+from crawler.model import ACCOUNT_ID_RULE, is_account_id
 from crawler.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:8787"
@@ -156,9 +157,12 @@ def open_client() -> Iterator[ApiClient]:
     account = os.environ.get("CRAWL_ACCOUNT_ID") or DEFAULT_ACCOUNT
     if urlsplit(url).scheme not in ("http", "https"):
         raise ConfigurationError("CRAWL_API_URL: write it as http://host:port or https://host.")
+    if not is_account_id(account):
+        message = f"CRAWL_ACCOUNT_ID: {ACCOUNT_ID_RULE}"
+        raise ConfigurationError(message)
     base = url.rstrip("/").removesuffix("/client/v4")
     with httpx.Client(
-        base_url=f"{base}/client/v4/accounts/{_escape(account)}/browser-rendering",
+        base_url=f"{base}/client/v4/accounts/{account}/browser-rendering",
         headers={"Authorization": f"Bearer {_find_token(url)}"},
         timeout=httpx.Timeout(60, connect=5),
         # A proxy for the open web is of no use to reach one's own server on loopback.

@@ -13,9 +13,10 @@ import click
 
 from cli.exits import ExitCode
 from crawler.errors import ConfigurationError, NotFound
+from crawler.model import ACCOUNT_ID_RULE, is_account_id
 from crawler.settings import Settings
 from crawler.store import migrate
-from crawler.store.accounts import LOCAL_ACCOUNT, Accounts, NewToken, Scope, TokenView, is_account_id
+from crawler.store.accounts import LOCAL_ACCOUNT, Accounts, NewToken, Scope, TokenView
 from crawler.store.database import Database
 
 
@@ -38,9 +39,7 @@ def token() -> None:
 def create(account: str, scope: str, label: str, days: int | None) -> ExitCode:
     """Make a token and print it. It cannot be shown again."""
     if not is_account_id(account):
-        raise click.UsageError(
-            "An account is named by up to 64 letters, digits, dots, dashes and underscores."
-        )
+        raise click.UsageError(ACCOUNT_ID_RULE)
     lifetime = None if days is None else timedelta(days=days)
     made = asyncio.run(_create(account, Scope(scope), label, lifetime))
     click.echo(made.text)

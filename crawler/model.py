@@ -6,6 +6,7 @@ one URL; a fetcher brings a `Response` or a `Failure`; the page pipeline ends in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     # Not at run time: the command line shows its help without loading pydantic.
     from pydantic import JsonValue
+
+
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: The rule of `is_account_id`, for people.
+ACCOUNT_ID_RULE = "An account is named by up to 64 letters, digits, dots, dashes and underscores."
+
+
+def is_account_id(text: str) -> bool:
+    """Whether this can name an account."""
+    return _ACCOUNT_ID.fullmatch(text) is not None
 
 
 class CrawlStatus(StrEnum):

@@ -25,7 +25,6 @@ from crawler.store.schema import accounts, tokens
 LOCAL_ACCOUNT = "local"
 
 _TOKEN = re.compile(r"crk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
-_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 #: `last_used_at` is only as exact as this: a write per request would cost more than the request.
 _USE_GRAIN_MS = 3_600_000
 
@@ -78,11 +77,6 @@ def new_token() -> NewToken:
     """A random token."""
     token_id = secrets.token_hex(6)
     return NewToken(token_id, f"crk_{token_id}_{secrets.token_urlsafe(32)}")
-
-
-def is_account_id(text: str) -> bool:
-    """Whether this can name an account: up to 64 letters, digits, dots, dashes and underscores."""
-    return _ACCOUNT_ID.fullmatch(text) is not None
 
 
 def is_generated_token(text: str) -> bool:

@@ -145,6 +145,13 @@ async def test_the_generated_token_goes_to_no_other_machine(env: dict[str, str])
     assert "CRAWL_API_TOKEN is not set" in ended.err
 
 
+@pytest.mark.parametrize("account", ["a/b", "a b", "ä", "a" * 65])
+async def test_an_account_that_cannot_be_is_told_by_its_variable(env: dict[str, str], account: str) -> None:
+    ended = await crawl("list", env={**env, "CRAWL_ACCOUNT_ID": account, "CRAWL_API_TOKEN": "any"})
+    assert ended.code == 1
+    assert ended.err.startswith("crawl: CRAWL_ACCOUNT_ID: An account is named by up to 64 letters")
+
+
 async def test_a_server_that_is_too_busy_is_asked_again(env: dict[str, str]) -> None:
     asked = 0
 
