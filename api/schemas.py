@@ -81,7 +81,7 @@ class RecordItem(Described):
     )
     age: int | Absent = Field(None, description="then: seconds since it was fetched or last confirmed")
     reason: str | Absent = Field(
-        None, description="the rule that decided, for records that are not completed"
+        None, description="the rule that decided, for records that are skipped, disallowed or errored"
     )
     message: str | Absent = Field(None, description="the reason in words")
 

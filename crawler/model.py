@@ -49,6 +49,11 @@ class UrlStatus(StrEnum):
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
 
+    @property
+    def has_reason(self) -> bool:
+        """Whether the reason is the owner's to read. With another status it says why an attempt came to nothing."""
+        return self in (UrlStatus.ERRORED, UrlStatus.DISALLOWED, UrlStatus.SKIPPED)
+
 
 class Role(StrEnum):
     """What a frontier row is. Only pages are records; the others are how a crawl finds its pages."""

@@ -211,7 +211,9 @@ class Changes:
         if after >= _LOST_FROM:
             return []
         wanted: ColumnElement[bool] = verdict.is_not(None) if change is None else verdict == change.value
-        columns = (_new.c.seq, _new.c.url, _new.c.reason, _new.c.http_status, _new.c.title)
+        columns = (
+            _new.c.seq, _new.c.url, _new.c.status, _new.c.reason, _new.c.http_status, _new.c.title,
+        )  # fmt: skip
         ids = (_new.c.id, _old.c.id.label("old_id"))
         statement = (
             _found(select(*columns, *ids, verdict.label("change")), new_id, old_id)
@@ -290,5 +292,5 @@ def _compared(row: Any) -> ComparedPage:
     if change is PageChange.REMOVED:
         reason = "gone"
     elif change is PageChange.UNKNOWN:
-        reason = row.reason or "unfinished"
+        reason = row.reason if UrlStatus(row.status).has_reason else "unfinished"
     return ComparedPage(row.url, change, reason, row.http_status, row.title, row.old_id, row.id, row.seq)

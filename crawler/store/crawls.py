@@ -232,7 +232,7 @@ class Crawls:
             return (await connection.execute(statement)).scalar()
 
     async def reasons(self, account_id: str, crawl_id: str) -> Mapping[str, Mapping[str, int]]:
-        """How many records ended in each status, by reason. Raises NotFound."""
+        """How many records are in each status, by reason; without one under "". Raises NotFound."""
         await self.view(account_id, crawl_id)
         statement = (
             select(urls.c.status, urls.c.reason, func.count().label("number"))
@@ -242,9 +242,10 @@ class Crawls:
         counts: dict[str, dict[str, int]] = {}
         async with self._database.read() as connection:
             for row in await connection.execute(statement):
-                status = UrlStatus.QUEUED if row.status == UrlStatus.LEASED else row.status
+                status = UrlStatus.QUEUED if row.status == UrlStatus.LEASED else UrlStatus(row.status)
                 by_reason = counts.setdefault(str(status), {})
-                by_reason[row.reason] = by_reason.get(row.reason, 0) + row.number
+                reason = row.reason if status.has_reason else ""
+                by_reason[reason] = by_reason.get(reason, 0) + row.number
         return counts
 
     async def cancel(self, account_id: str, crawl_id: str) -> None:

@@ -79,11 +79,12 @@ class _Packed(Sequence[Record]):
 
 
 def _record(row: Row[Any]) -> Record:
+    status = UrlStatus.QUEUED if row.status == UrlStatus.LEASED else UrlStatus(row.status)
     return Record(
         seq=row.seq,
         url=row.url,
-        status=UrlStatus.QUEUED if row.status == UrlStatus.LEASED else UrlStatus(row.status),
-        reason=row.reason,
+        status=status,
+        reason=row.reason if status.has_reason else "",
         http_status=row.http_status,
         final_url=row.final_url,
         title=row.title,

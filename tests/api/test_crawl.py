@@ -318,6 +318,24 @@ async def test_the_receipt_adds_up_by_reason(each_server: Server, site: Origin) 
     assert "/secret" not in site.paths
 
 
+async def test_what_waits_or_was_cancelled_has_no_reason(each_server: Server, site: Origin) -> None:
+    site.routes = {
+        "/robots.txt": ROBOTLESS,
+        "/": page(b"later", "Content-Type: text/html", "Retry-After: 600", status="503 Busy"),
+    }
+    crawl_id = await each_server.create(url=site.url(), source="links")
+    # The status is there once the first attempt has come to nothing.
+    tried = await each_server.wait(crawl_id, lambda result: "metadata" in result["records"][0])
+    assert (await each_server.request("DELETE", f"/{crawl_id}")).status_code == 200
+    ended = await each_server.read(crawl_id)
+    for result, status in ((tried, "queued"), (ended, "cancelled")):
+        (record,) = result["records"]
+        assert record["status"] == status
+        assert record.keys().isdisjoint({"reason", "message"})
+    receipt = (await each_server.request("GET", f"/{crawl_id}/receipt")).json()["result"]
+    assert (receipt["cancelled"], receipt["reasons"]) == (1, {})
+
+
 async def test_f42_limit_1_is_the_start_alone(server: Server, site: Origin) -> None:
     lay_out(site, home=html("/a"), a=html())
     result = await server.crawl(url=site.url(), limit=1)
