@@ -138,7 +138,10 @@ class Timing:
     seed: str
 
     def after(self, moment: int) -> Iterator[int]:
-        """Due times later than `moment`, each later than the one before."""
+        """Due times later than `moment`, each later than the one before.
+
+        Intervals are due at the start that the rule names, and otherwise one interval after the anchor.
+        """
         if self.rule.start_at is not None:
             moment = max(moment, to_ms(self.rule.start_at) - 1)
         end_at = to_ms(self.rule.end_at or _LAST_MOMENT)
@@ -150,9 +153,14 @@ class Timing:
     def _by_interval(self, moment: int) -> Iterator[int]:
         assert self.rule.interval_seconds is not None
         interval = self.rule.interval_seconds * 1000
-        anchor = self.anchor_at if self.rule.start_at is None else to_ms(self.rule.start_at)
-        for number in count((moment - anchor) // interval + 1):
-            yield anchor + number * interval + self._jitter(number)
+        anchor, first = self.anchor_at, 1
+        if self.rule.start_at is not None:
+            anchor, first = to_ms(self.rule.start_at), 0
+        for number in count(max((moment - anchor) // interval, first)):
+            at = anchor + number * interval + self._jitter(number)
+            # The jitter may put the first of them after `moment`, or leave it before.
+            if at > moment:
+                yield at
 
     def _jitter(self, number: int) -> int:
         digest = sha256(f"{self.seed}:{number}".encode()).digest()

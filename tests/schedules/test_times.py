@@ -141,6 +141,48 @@ def test_intervals_keep_their_pace_within_the_jitter(
     assert Timing(every, anchor, seed).after(times[0]).__next__() == times[1]
 
 
+def test_a_time_that_its_jitter_holds_back_is_not_passed_over() -> None:
+    timing = Timing(ScheduleRule.model_validate({"intervalSeconds": 60, "jitterSeconds": 30}), 10**12, "s")
+    times = list(islice(timing.after(10**12), 3))
+    assert [at - 10**12 for at in times] == [66_006, 138_673, 195_564]
+    assert next(timing.after(times[1] - 1)) == times[1]
+
+
+def bounded_intervals(
+    interval: int, jitter: int, anchor: int, number: int, starts: bool
+) -> tuple[ScheduleRule, int, int]:
+    """A rule that ends after `number` intervals, its anchor and its end; if it `starts` it names the anchor itself."""
+    end = anchor + number * interval * 1000
+    fields = {"intervalSeconds": interval, "jitterSeconds": min(jitter, interval // 2), "endAt": from_ms(end)}
+    if starts:
+        fields["startAt"] = from_ms(anchor)
+    return ScheduleRule.model_validate(fields), anchor, end
+
+
+@given(
+    st.builds(
+        bounded_intervals,
+        st.integers(60, 100),
+        st.integers(0, 50),
+        MOMENTS,
+        st.integers(0, 20),
+        st.booleans(),
+    ),
+    st.text(max_size=3),
+    st.floats(-0.1, 1.1),
+)
+def test_what_comes_after_a_moment_is_the_rest_of_all_times(
+    bounded: tuple[ScheduleRule, int, int], seed: str, part: float
+) -> None:
+    every, anchor, end = bounded
+    timing = Timing(every, anchor, seed)
+    times = list(timing.after(anchor - 1))
+    assert all(earlier < later for earlier, later in pairwise(times))
+    assert all(anchor <= at <= end for at in times)
+    moment = anchor + round(part * (end - anchor))
+    assert list(timing.after(moment)) == [at for at in times if at > moment]
+
+
 def test_jitter_keeps_schedules_apart() -> None:
     every = ScheduleRule.model_validate({"intervalSeconds": 3600, "jitterSeconds": 600})
     firsts = {next(Timing(every, 0, str(number)).after(0)) for number in range(50)}
