@@ -62,11 +62,13 @@ def _parse_crawl(crawl: object, now: int) -> CrawlOptions:
     if not isinstance(crawl, Mapping):
         raise InvalidRequest("crawl should be an object: the body of a POST to /crawl.")
     try:
-        # Every crawl of a schedule is incremental, whether its owner says so or not.
-        return parse_options({"incremental": True, **crawl}, now=from_ms(now))
+        options = parse_options({"incremental": True, **crawl}, now=from_ms(now))
     except InvalidRequest as error:
         message = f"crawl: {error.message}"
         raise InvalidRequest(message) from error
+    if not options.incremental:
+        raise InvalidRequest("crawl: incremental must be true or left out; a schedule's crawls always are.")
+    return options
 
 
 def _check_timing(rule: ScheduleRule, now: int, min_interval_seconds: int) -> None:

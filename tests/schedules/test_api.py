@@ -155,6 +155,7 @@ BAD = [
     ({"crawl": "http://site.invalid/"}, "crawl should be an object"),
     ({"crawl": CRAWL | {"recheckWithin": 0}}, "crawl: recheckWithin should be greater than or equal to 1"),
     ({"crawl": CRAWL | {"recheckWithin": 60, "incremental": False}}, "crawl: recheckWithin is only for incremental"),
+    ({"crawl": CRAWL | {"incremental": False}}, "crawl: incremental must be true or left out"),
     ({"crawl": {"url": SEED, "limit": 0}}, "crawl: limit should be greater than or equal to 1"),
     ({"crawl": {"url": "http://10.0.0.1/"}}, "crawl: url: this address may not be crawled"),
 ]  # fmt: skip
@@ -172,6 +173,7 @@ async def test_a_change_is_checked_like_a_new_schedule(server: Server) -> None:
     assert (await refusal(server, "PATCH", path, {"intervalSeconds": 60}))[0] == 400
     assert (await refusal(server, "PATCH", path, {"cron": "x"}))[0] == 400
     assert (await refusal(server, "PATCH", path, []))[0] == 400
+    assert (await refusal(server, "PATCH", path, {"crawl": CRAWL | {"incremental": False}}))[0] == 400
     assert await result(server, "GET", path) == made
 
 
