@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from crawler.errors import (
     CrawlError,
@@ -91,12 +92,25 @@ def install(app: FastAPI) -> None:
         return failure(HTTPStatus.BAD_REQUEST, f"{first['loc'][-1]} {message}")
 
     @app.exception_handler(HTTPException)
-    async def _framework(_: Request, error: HTTPException) -> Response:
+    async def _framework(request: Request, error: HTTPException) -> Response:
         message = error.detail
         if error.status_code in _TEXTS and message == HTTPStatus(error.status_code).phrase:
             message = _TEXTS[error.status_code]
-        return failure(error.status_code, message, error.headers)
+        headers = error.headers
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {"Allow": ", ".join(_methods(request))}
+        return failure(error.status_code, message, headers)
 
     @app.exception_handler(Exception)
     async def _bug(_: Request, __: Exception) -> Response:
         return internal_failure()
+
+
+def _methods(request: Request) -> list[str]:
+    """All that the path takes (RFC 9110 15.5.6). The framework names those of the first route with that path only."""
+    scopes = {str(method): {**request.scope, "method": str(method)} for method in HTTPMethod}
+    return [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]

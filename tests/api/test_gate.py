@@ -114,11 +114,25 @@ async def test_a_trailing_slash_is_another_path(server: Server, endless_seed: st
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", ""), ("PATCH", "/x"), ("POST", "/75e52ef5-bebe-45a1-897e-d1c0bb23045a")]
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "crawl", {"GET", "POST"}),
+        ("PATCH", "crawl/x", {"DELETE", "GET"}),
+        ("POST", "crawl/75e52ef5-bebe-45a1-897e-d1c0bb23045a", {"DELETE", "GET"}),
+        ("GET", "crawl/x/retry", {"POST"}),
+        ("PUT", "schedules", {"GET", "POST"}),
+        ("PUT", "schedules/x", {"DELETE", "GET", "PATCH"}),
+        ("POST", "/health", {"GET"}),
+        ("POST", "/docs", {"GET", "HEAD"}),
+    ],
 )
-async def test_another_method_answers_in_the_envelope(server: Server, method: str, path: str) -> None:
-    answer = await server.request(method, path)
+async def test_another_method_is_told_all_that_there_are(
+    server: Server, method: str, path: str, allowed: set[str]
+) -> None:
+    base = server.origin if path.startswith("/") else server.base.removesuffix("crawl")
+    answer = await server.request(method, base + path)
     assert (answer.status_code, code(answer)) == (405, 405)
+    assert set(answer.headers["allow"].split(", ")) == allowed
 
 
 @pytest.fixture
