@@ -20,7 +20,9 @@ from crawler.settings import Settings
 from crawler.store.accounts import Caller, Scope
 
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
-_WHOLE_NUMBER = re.compile(r"(\d{1,10})(?:\.0*)?", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0*)?", re.ASCII)
+#: A number of more digits is past every bound, and so is what is left of it; int() refuses thousands of them.
+_MAX_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def _whole_number(value: object) -> object:
     match = _WHOLE_NUMBER.fullmatch(value) if isinstance(value, str) else None
     if match is None and isinstance(value, str):
         raise ValueError("should be a whole number of at least 0")
-    return int(match[1]) if match else value
+    return int(match[1].lstrip("0")[:_MAX_DIGITS] or "0") if match else value
 
 
 ServicesNow = Annotated[Services, Depends(services)]

@@ -21,7 +21,7 @@ _MAX_MODIFIED_SINCE = timedelta(days=365)
 _MAX_PROBLEMS = 5
 #: The validator names the Python type of a value; its sender thinks in JSON.
 _PYDANTIC_SENTENCE = re.compile(
-    r"(?:Input|String|Tuple|Dictionary) (should .*?)(?: after validation.*|, not .*)?$", re.DOTALL
+    r"(?:Input|String|Tuple|Dictionary|Value) (should .*?)(?: after validation.*|, not .*)?$", re.DOTALL
 )
 
 

@@ -212,6 +212,19 @@ async def test_f37_c27_c28_bad_queries_are_refused(server: Server, query: str) -
     assert (answer.status_code, code(answer)) == (400, 400)
 
 
+@pytest.mark.parametrize("cursor", ["2147483648", "99999999999", "9" * 5_000, "2147483648.0"])
+async def test_a_cursor_past_the_end_of_numbers_is_told_the_greatest(server: Server, cursor: str) -> None:
+    answer = await server.request("GET", f"/{uuid4()}?cursor={cursor}")
+    message = "cursor should be less than or equal to 2147483647"
+    assert (answer.status_code, answer.json()["errors"][0]["message"]) == (400, message)
+
+
+async def test_a_number_may_begin_with_zeros(server: Server, site: Origin) -> None:
+    lay_out(site, home=html())
+    result = await server.crawl(url=site.url(), limit=1)
+    assert (await server.read(result["id"], "?cursor=0000&limit=00000000000000000000001"))["records"]
+
+
 @pytest.mark.parametrize(
     "query", ["status=bogus", "limit=0", "limit=1001", "cursor=!", "cursor=abc", "cursor=W10="]
 )

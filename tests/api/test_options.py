@@ -399,6 +399,10 @@ def test_c11_waits_out_of_bounds_are_refused(fields: dict[str, object]) -> None:
     assert next(iter(fields)) in refuse(**fields)
 
 
+def test_a_list_that_is_too_short_is_told_in_words_of_json() -> None:
+    assert refuse(gotoOptions={"waitUntil": []}) == "gotoOptions.waitUntil should have at least 1 item"
+
+
 @pytest.mark.parametrize(
     "headers",
     [
