@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 
 from pydantic import ValidationError
 
+from crawler import urls
 from crawler.errors import InvalidRequest
 from crawler.options import CrawlOptions, parse_options
 from crawler.options.json_text import parse_json
@@ -53,6 +54,9 @@ def parse_schedule(
         rule = ScheduleRule.model_validate_json(json.dumps(wire))
     except ValidationError as error:
         raise InvalidRequest(explain(error)) from error
+    # Here and not in the rule: one that was kept earlier can still be read.
+    if "name" in given and urls.UNPRINTABLE.search(rule.name):
+        raise InvalidRequest("name contains control or direction characters; remove them.")
     if before is None or not rule.has_timing_of(before):
         _check_timing(rule, now, min_interval_seconds)
     return ScheduleRequest(rule, options)

@@ -18,7 +18,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 #: Controls would be dropped silently by the URL parser, direction marks make a URL read as another one, and a
 #: lone surrogate cannot be stored.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 #: DNS knows no longer ones (RFC 1035 2.3.4); the URL parser does not count.
 _MAX_HOST_CHARS = 253
@@ -61,7 +61,7 @@ def parse(text: str, *, max_chars: int) -> Url | BadUrl:
     """
     if len(text) > max_chars:
         return BadUrl(f"The URL has {len(text)} characters; at most {max_chars} are allowed.")
-    if _UNPRINTABLE.search(text):
+    if UNPRINTABLE.search(text):
         return BadUrl("The URL contains control or direction characters; percent-encode or remove them.")
     try:
         found = ada_url.URL(text)

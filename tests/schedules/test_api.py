@@ -151,6 +151,10 @@ BAD = [
     ({"catchUp": "some"}, "catchUp should be 'skip', 'latest' or 'all'"),
     ({"paused": "yes"}, "paused should be a valid boolean"),
     ({"name": "n" * 201}, "name should have at most 200 characters"),
+    ({"name": "two\nlines"}, "name contains control or direction characters; remove them."),
+    ({"name": "\x1b[31mred"}, "name contains control"),
+    ({"name": "\x9b31mred"}, "name contains control"),
+    ({"name": "\u202etxt.exe"}, "name contains control"),
     ({"crontab": "x"}, 'Unrecognized key: "crontab"'),
     ({"crawl": "http://site.invalid/"}, "crawl should be an object"),
     ({"crawl": CRAWL | {"recheckWithin": 0}}, "crawl: recheckWithin should be greater than or equal to 1"),
@@ -172,6 +176,7 @@ async def test_a_change_is_checked_like_a_new_schedule(server: Server) -> None:
     path = f"/{made['id']}"
     assert (await refusal(server, "PATCH", path, {"intervalSeconds": 60}))[0] == 400
     assert (await refusal(server, "PATCH", path, {"cron": "x"}))[0] == 400
+    assert (await refusal(server, "PATCH", path, {"name": "\x07"}))[0] == 400
     assert (await refusal(server, "PATCH", path, []))[0] == 400
     assert (await refusal(server, "PATCH", path, {"crawl": CRAWL | {"incremental": False}}))[0] == 400
     assert await result(server, "GET", path) == made
