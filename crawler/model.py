@@ -87,6 +87,7 @@ class ErrorCode(StrEnum):
     DOWNLOAD = "download"
     BAD_DOCUMENT = "bad_document"
     DOM_TOO_LARGE = "dom_too_large"
+    BAD_SELECTOR = "bad_selector"
     BROWSER_CRASHED = "browser_crashed"
     WORKER_LOST = "worker_lost"
     PROTOCOL_ERROR = "protocol_error"
@@ -107,6 +108,7 @@ PUBLIC_TEXT: Mapping[ErrorCode, str] = {
     ErrorCode.DOWNLOAD: "The URL is a file download, not a page.",
     ErrorCode.BAD_DOCUMENT: "The document is damaged, encrypted, or not what it says it is.",
     ErrorCode.DOM_TOO_LARGE: "The document has more nodes than the limit.",
+    ErrorCode.BAD_SELECTOR: "The selector of waitForSelector is not valid.",
     ErrorCode.BROWSER_CRASHED: "The browser crashed on this page.",
     ErrorCode.WORKER_LOST: "The worker was lost on every attempt at this page.",
     ErrorCode.PROTOCOL_ERROR: "The answer of the host was not valid.",

@@ -159,9 +159,16 @@
         ? snapshot(limits)
         : settled(quiet, longest).then(() => snapshot(limits)),
 
-    // Whether the selector's first match is there, and if asked, visible or hidden (Puppeteer's rules).
+    // Whether the selector's first match is there, and if asked, visible or hidden (Puppeteer's rules). Null if it is
+    // no selector.
     matches: (selector, visible, hidden) => {
-      const element = query(document, selector);
+      let element;
+      try {
+        element = query(document, selector);
+      } catch (error) {
+        if (error.name === "SyntaxError") return null;
+        throw error;
+      }
       if (element === null) return hidden;
       if (!visible && !hidden) return true;
       const { visibility } = getComputedStyle(element);

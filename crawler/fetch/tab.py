@@ -139,6 +139,8 @@ class Tab:
     async def matches(self, selector: str, *, visible: bool, hidden: bool) -> bool | Failure:
         """Whether the document has the element, and if asked, shown or not shown."""
         found = await self._run("matches", selector, visible, hidden)
+        if found is None:
+            return Failure(ErrorCode.BAD_SELECTOR, selector[:500])
         return found if isinstance(found, Failure) else bool(found)
 
     async def add(self, kind: str, tags: Sequence[Tag]) -> Failure | None:

@@ -253,8 +253,9 @@ async def test_f1_a_selector_that_never_comes_is_a_time_out(renderer: Rendering,
     failure = await renderer.failure(site.url(), RenderOptions(wait_for_selector=wait))
     assert failure.code is ErrorCode.TIMEOUT
     assert failure.browser_seconds >= 0.5
-    options = RenderOptions(wait_for_selector=wait, best_attempt=True)
-    assert (await renderer.page(site.url(), options)).title == "t"
+    for selector in (wait, SelectorWait("a[")):
+        options = RenderOptions(wait_for_selector=selector, best_attempt=True)
+        assert (await renderer.page(site.url(), options)).title == "t"
 
 
 @pytest.mark.parametrize(
@@ -265,6 +266,10 @@ async def test_f1_a_selector_that_never_comes_is_a_time_out(renderer: Rendering,
         (SelectorWait("p", hidden=True), True),
         (SelectorWait("none", hidden=True), True),
         (SelectorWait("b", hidden=True), False),
+        # The end of a selector closes what is open.
+        (SelectorWait("p[style"), True),
+        (SelectorWait(":is(p"), True),
+        (SelectorWait("[style='visibility: hidden"), True),
     ],
 )
 async def test_f1_visible_and_hidden_are_those_of_puppeteer(
