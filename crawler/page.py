@@ -17,14 +17,12 @@ from datetime import datetime
 from functools import partial
 from typing import TypeGuard, assert_never
 
-from pydantic import JsonValue
-
 from crawler import urls
 from crawler.ai.extraction import JsonExtractor
 from crawler.content import Contents
 from crawler.discovery import Discovery
 from crawler.errors import SecretLost
-from crawler.extract.content_type import HTML_TYPES, classify, document_kind, media_type, shows_bytes
+from crawler.extract.content_type import classify, media_type, shows_bytes
 from crawler.extract.converter import Converter
 from crawler.extract.documents import Documents
 from crawler.fetch.http import BeforeSend, HttpFetcher
@@ -47,6 +45,7 @@ from crawler.model import (
 )
 from crawler.robots_cache import Hold, RobotsCache, Rules, Unreachable
 from crawler.settings import Settings
+from crawler.shown_types import check_type, is_document, type_details
 from crawler.store.hosts import Hosts
 from crawler.turns import Turns
 from crawler.verdicts import Verdicts
@@ -235,14 +234,14 @@ class PagePipeline:
                 on_rest=place.close,
             )
         seconds = answer.browser_seconds
-        if _is_document(answer):
+        if is_document(answer):
             # What the browser shows of it, if anything, is a viewer of its own.
             return replace(await self._fetch_document(lease, job, question), browser_seconds=seconds)
-        answer = await self._check_bytes(lease, job, _check_type(answer))
+        answer = await self._check_bytes(lease, job, check_type(answer))
         match answer:
             case Failure():
                 failed = self._verdicts.of_failure(lease, replace(answer, url=failed_at))
-                return replace(failed, details=_type_details(answer), browser_seconds=answer.browser_seconds)
+                return replace(failed, details=type_details(answer), browser_seconds=answer.browser_seconds)
             case Refusal(status=status, reason=reason, browser_seconds=seconds):
                 return Outcome(lease, status, reason, host_sign=HostSign(), browser_seconds=seconds)
             case Rendered():
@@ -305,36 +304,6 @@ def _is_confirmed(answer: Response | Failure | Refusal, question: Question) -> T
 
 def _only_not_modified(status: int, _headers: Mapping[str, str]) -> Failure | None:
     return None if status == _NOT_MODIFIED else Failure(ErrorCode.HTTP_ERROR, f"status {status}")
-
-
-def _is_document(answer: Rendered | Failure | Refusal) -> bool:
-    """Whether the browser was given something else than a page that can be read all the same."""
-    match answer:
-        case Rendered(response=response):
-            return document_kind(response.headers.get("content-type")) is not None
-        case Failure(media_type=media_type):
-            return document_kind(media_type) is not None
-        case Refusal():
-            return False
-
-
-def _check_type(rendered: Rendered | Failure | Refusal) -> Rendered | Failure | Refusal:
-    """A browser shows any text as a page, style sheets and scripts too, which are none without it."""
-    if not isinstance(rendered, Rendered):
-        return rendered
-    declared = media_type(rendered.response.headers.get("content-type"))
-    if not declared.startswith("text/") or declared in HTML_TYPES or document_kind(declared) is not None:
-        return rendered
-    return Failure(
-        ErrorCode.UNSUPPORTED_CONTENT,
-        declared,
-        media_type=declared,
-        browser_seconds=rendered.browser_seconds,
-    )
-
-
-def _type_details(failure: Failure) -> dict[str, JsonValue]:
-    return {"contentType": failure.media_type} if failure.media_type else {}
 
 
 def _give_back(lease: Lease, seconds: float) -> Outcome:
