@@ -10,6 +10,7 @@ import click
 
 from cli.api_client import ApiClient, open_client
 from cli.exits import ExitCode
+from cli.printable import printable
 from cli.remote import wait_and_report
 from cli.summary import report_flags
 from crawler.changes import PageChange
@@ -78,7 +79,7 @@ def _show(page: dict[str, Any]) -> None:
     click.echo(f"{click.style(f'{change:<7}', fg=_COLOURS.get(change))}  {page['url']}{why}")
     for line in page.get("diff", "").splitlines():
         colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
-        click.echo("    " + click.style(line, fg=colour))
+        click.echo("    " + click.style(printable(line.expandtabs()), fg=colour))
     if page.get("diffCut"):
         click.echo("    …")
 

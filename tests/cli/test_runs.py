@@ -39,7 +39,8 @@ async def test_retry_continue_and_diff(client: dict[str, str]) -> None:
         assert (rest["url"], rest["completed"]) == (f"{site}b", 1)
 
         second = json.loads(await run("submit", site, "--limit", "9", *STATIC))["id"]
-        pages["/b"] = "<p>High water at two"
+        # The bell and a direction mark are the page's, and nothing for a terminal.
+        pages["/b"] = "<p>High water\a at \u202etwo"
         del pages["/a"]
         third = json.loads(await run("submit", site, "--limit", "9", *STATIC))["id"]
         shown = await crawl("diff", third, env=client)
@@ -49,7 +50,7 @@ async def test_retry_continue_and_diff(client: dict[str, str]) -> None:
             f"changed  {site}b",
             "    @@ -1 +1 @@",
             "    -High water at noon",
-            "    +High water at two",
+            "    +High water\\x07 at \\u202etwo",
         ]
         against = await run("diff", third, first["id"], "--no-diff", "--status", "new", "--json")
         assert json.loads(against)["url"] == f"{site}b"
