@@ -162,13 +162,7 @@ def _take_over(stored: Stored, lease: Lease, job: Job) -> Outcome:
 
 
 def _left_out(outcome: Outcome) -> Outcome:
-    return Outcome(
-        outcome.lease,
-        UrlStatus.SKIPPED,
-        recrawl.NOT_MODIFIED,
-        browser_seconds=outcome.browser_seconds,
-        found=outcome.found,
-    )
+    return Outcome(outcome.lease, UrlStatus.SKIPPED, recrawl.NOT_MODIFIED, found=outcome.found)
 
 
 def _is_steady(stored: Stored | None, outcome: Outcome) -> bool:

@@ -126,16 +126,9 @@ class PagePipeline:
                 if isinstance(verdict, Failure):
                     return Outcome(lease, UrlStatus.ERRORED, verdict.code)
                 return Outcome(lease, verdict.status, verdict.reason)
-            case Rules(fetched=True, delay_ms=delay_ms) if (
-                interval_ms := delay_ms or lease.interval_ms
-            ) and self._robots.outlasts(interval_ms):
-                # robots.txt has had the host's turn.
-                return replace(_give_back(lease, 0.0), host_sign=HostSign())
-            case Rules(fetched=fetched, delay_ms=delay_ms) if fetched if lease.interval_ms else delay_ms:
-                # The same, or it was leased before it was known that the host wants a distance.
-                await self._turns.wait_for_next(lease, lease.url)
             case Rules():
-                pass
+                if not await self._keep_distance(lease, rules):
+                    return replace(_give_back(lease, 0.0), host_sign=HostSign())
             case other:
                 assert_never(other)
         refused = judge(rules, lease.url, job)
@@ -149,6 +142,19 @@ class PagePipeline:
             return question
         take_in_full = self._render if job.options.render else self._fetch
         return await take_in_full(lease, job, question)
+
+    async def _keep_distance(self, lease: Lease, rules: Rules) -> bool:
+        """Wait for another turn where the lease's own is none for the page; False: hand the lease back instead."""
+        interval_ms = rules.delay_ms or lease.interval_ms
+        if not interval_ms:
+            return True
+        if rules.fetched and self._robots.outlasts(interval_ms):
+            # robots.txt has had the host's turn.
+            return False
+        if rules.fetched or not lease.interval_ms:
+            # The same, or it was leased before it was known that the host wants a distance.
+            await self._turns.wait_for_next(lease, lease.url)
+        return True
 
     async def _fetch(self, lease: Lease, job: Job, question: Question) -> Outcome:
         answer = await self._get(lease, job, question.headers, partial(self._turns.take, lease))
@@ -233,22 +239,30 @@ class PagePipeline:
                 on_document=may_navigate,
                 on_rest=place.close,
             )
-        seconds = answer.browser_seconds
+        outcome = await self._finish_rendered(lease, job, question, answer, failed_at)
+        return replace(outcome, browser_seconds=answer.browser_seconds)
+
+    async def _finish_rendered(
+        self,
+        lease: Lease,
+        job: Job,
+        question: Question,
+        answer: Rendered | Failure | Refusal,
+        failed_at: str,
+    ) -> Outcome:
         if is_document(answer):
             # What the browser shows of it, if anything, is a viewer of its own.
-            return replace(await self._fetch_document(lease, job, question), browser_seconds=seconds)
+            return await self._fetch_document(lease, job, question)
         answer = await self._check_bytes(lease, job, check_type(answer))
         match answer:
             case Failure():
                 failed = self._verdicts.of_failure(lease, replace(answer, url=failed_at))
-                return replace(failed, details=type_details(answer), browser_seconds=answer.browser_seconds)
-            case Refusal(status=status, reason=reason, browser_seconds=seconds):
-                return Outcome(lease, status, reason, host_sign=HostSign(), browser_seconds=seconds)
+                return replace(failed, details=type_details(answer))
+            case Refusal(status=status, reason=reason):
+                return Outcome(lease, status, reason, host_sign=HostSign())
             case Rendered():
                 self._metrics.note_render(answer.browser_seconds)
-                outcome = replace(
-                    self._verdicts.of_response(lease, answer.response), browser_seconds=answer.browser_seconds
-                )
+                outcome = self._verdicts.of_response(lease, answer.response)
                 if outcome.status is UrlStatus.QUEUED:
                     return outcome
                 outcome = await self._contents.add_rendered(outcome, job, answer)
@@ -276,11 +290,7 @@ class PagePipeline:
         if isinstance(answer, Response) and 200 <= answer.status < 300:
             kind = classify(answer.headers.get("content-type"), answer.body, url=answer.url)
             if isinstance(kind, Failure):
-                return replace(
-                    kind,
-                    media_type=media_type(answer.headers.get("content-type")),
-                    browser_seconds=rendered.browser_seconds,
-                )
+                return replace(kind, media_type=media_type(answer.headers.get("content-type")))
         return rendered
 
     async def _ask_without_browser(self, lease: Lease, job: Job, question: Question) -> Outcome | Question:

@@ -27,12 +27,7 @@ def check_type(rendered: Rendered | Failure | Refusal) -> Rendered | Failure | R
     declared = media_type(rendered.response.headers.get("content-type"))
     if not declared.startswith("text/") or declared in HTML_TYPES or document_kind(declared) is not None:
         return rendered
-    return Failure(
-        ErrorCode.UNSUPPORTED_CONTENT,
-        declared,
-        media_type=declared,
-        browser_seconds=rendered.browser_seconds,
-    )
+    return Failure(ErrorCode.UNSUPPORTED_CONTENT, declared, media_type=declared)
 
 
 def type_details(failure: Failure) -> dict[str, JsonValue]:
