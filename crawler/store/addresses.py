@@ -92,9 +92,7 @@ class Addresses:
     async def delete_idle(self) -> int:
         """Forget addresses that nobody has asked for lately. Returns how many went. Raises Unavailable."""
         # No index: there are no more rows than were asked for in a minute, and each request writes to one.
-        async with self._database.read() as connection:
-            look = select(addresses.c.address).where(self._is_idle).limit(1)
-            if (await connection.execute(look)).first() is None:
-                return 0
+        if not await self._database.has(select(addresses.c.address).where(self._is_idle).limit(1)):
+            return 0
         async with self._database.write() as connection:
             return (await connection.execute(delete(addresses).where(self._is_idle))).rowcount

@@ -96,9 +96,8 @@ class Circuits:
         stale = (circuits.c.next_try_at < over) & (circuits.c.down_until_at < over)
         # In the order of the index, or Postgres would expect to find one sooner without it.
         look = select(circuits.c.host_id).where(stale).order_by(circuits.c.next_try_at).limit(1)
-        async with self._database.read() as connection:
-            if (await connection.execute(look)).first() is None:
-                return 0
+        if not await self._database.has(look):
+            return 0
         async with self._database.write() as connection:
             return (await connection.execute(delete(circuits).where(stale))).rowcount
 

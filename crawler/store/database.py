@@ -18,6 +18,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     ScalarSelect,
+    Select,
     Text,
     bindparam,
     case,
@@ -107,6 +108,13 @@ class Database:
         with translated_errors():
             async with self._reader.connect() as connection:
                 yield connection
+
+    async def has(self, rows: Select[Any], parameters: Mapping[str, object] | None = None) -> bool:
+        """Whether there is any of these rows: a look that spares a transaction which would write nothing.
+
+        Raises Unavailable like `write`."""
+        async with self.read() as connection:
+            return (await connection.execute(rows, parameters)).first() is not None
 
     async def close(self) -> None:
         """Close every connection."""

@@ -272,9 +272,8 @@ class Frontier:
         """Leases whose holder has been silent too long, now held by the caller: a holder that wakes up can neither
         extend nor finish them. Finish them: again queued, or `worker_lost`."""
         silent = (urls.c.status == UrlStatus.LEASED) & (urls.c.leased_until_at < now() - self._grace_ms)
-        async with self._database.read() as connection:
-            if (await connection.execute(select(urls.c.id).where(silent).limit(1))).first() is None:
-                return []
+        if not await self._database.has(select(urls.c.id).where(silent).limit(1)):
+            return []
         chosen = select(urls.c.id).where(silent).limit(limit).with_for_update(skip_locked=True).cte("chosen")
         token = str(uuid4())
         statement = (

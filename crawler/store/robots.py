@@ -126,9 +126,8 @@ class RobotsFiles:
             .order_by(robots.c.expires_at)
             .limit(bindparam("batch"))
         )
-        async with self._database.read() as connection:
-            if (await connection.execute(old, {"batch": 1})).first() is None:
-                return 0
+        if not await self._database.has(old, {"batch": 1}):
+            return 0
         async with self._database.write() as connection:
             result = await connection.execute(
                 delete(robots).where(robots.c.origin.in_(old)), {"batch": batch}
