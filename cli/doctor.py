@@ -121,6 +121,7 @@ async def _check_database(settings: Settings) -> AsyncIterator[Finding]:
             version = await migrate.current(database)
             difference_seconds = abs(await read_clock(database) / 1000 - time.time())
             name = "SQLite" if database.is_sqlite else "Postgres"
+            secrets = await _check_secrets(settings, database) if version == migrate.head() else None
     except CrawlError as error:
         text = f"{error.message} Check CRAWL_DATABASE_URL, and that the server runs."
         yield Finding("database", is_ok=False, text=text)
@@ -138,18 +139,17 @@ async def _check_database(settings: Settings) -> AsyncIterator[Finding]:
     else:
         text = f"{difference_seconds:.0f} s apart from the database's: keep both in time, for example with chrony"
         yield Finding("clock", is_ok=False, text=text)
-    if version == migrate.head():
-        yield await _check_secrets(settings)
+    if secrets is not None:
+        yield secrets
 
 
-async def _check_secrets(settings: Settings) -> Finding:
+async def _check_secrets(settings: Settings, database: Database) -> Finding:
     try:
         ring = KeyRing.load(settings)
         if not ring:
             text = "requests with cookies, passwords, headers or model keys are refused: CRAWL_SECRET_KEYS is not set"
             return Finding("secrets", is_ok=True, text=text)
-        async with Database(settings.database) as database:
-            seals = await Secrets(database, ring).count_seals()
+        seals = await Secrets(database, ring).count_seals()
     except CrawlError as error:
         return Finding("secrets", is_ok=False, text=error.message)
     if seals.lost:
