@@ -104,9 +104,13 @@ def explain(error: ValidationError) -> str:
             unknown.setdefault(_path(problem["loc"][:-1]), []).append(str(problem["loc"][-1]))
         else:
             sentences.append(_sentence(problem))
-    sentences += [f"{path}: {unrecognized(keys)}" for path, keys in unknown.items()]
-    # What is wrong with the object as a whole has no field.
-    return "; ".join(sentence.removeprefix(": ") for sentence in sentences[:_MAX_PROBLEMS])
+    sentences += [_about(path, unrecognized(keys)) for path, keys in unknown.items()]
+    return "; ".join(sentences[:_MAX_PROBLEMS])
+
+
+def _about(path: str, text: str) -> str:
+    """What is wrong with the object as a whole has no field."""
+    return f"{path}: {text}" if path else text
 
 
 def _sentence(problem: ErrorDetails) -> str:
@@ -117,7 +121,7 @@ def _sentence(problem: ErrorDetails) -> str:
         return f"{path} has characters or a form that is not allowed there"
     if match := _PYDANTIC_SENTENCE.match(problem["msg"]):
         return f"{path} {match[1]}"
-    return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    return _about(path, problem["msg"].removeprefix("Value error, "))
 
 
 def _path(location: tuple[int | str, ...]) -> str:
